@@ -1,0 +1,164 @@
+"""`python -m bench`: see README.md."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from . import driver, report
+from .data import mnist_folder, mnist_missing
+from .machine import describe
+from .peers import PEERS, Entry, choose
+from .workloads import WORKLOADS, Workload, select
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    cpus = describe()["cpus"]
+    ids = ", ".join(w.id for w in WORKLOADS)
+    keys = ", ".join(entry.key for entry in PEERS)
+    p = argparse.ArgumentParser("python -m bench", description="fastnn beside its peers")
+    p.add_argument("workloads", nargs="*", help=f"ids or their beginnings: {ids} (default: all)")
+    p.add_argument("--threads", nargs="+", type=int, default=sorted({1, cpus}), metavar="N")
+    p.add_argument("--peers", default="", help=f"comma-separated: {keys} (default: all)")
+    p.add_argument("--rounds", type=int, default=7, help="turns of each peer (default: 7)")
+    p.add_argument("--epochs", type=int, default=1, help="epochs per turn (default: 1)")
+    p.add_argument("--quick", action="store_true", help="two rounds: a look, not a measurement")
+    p.add_argument("--data", help="folder of MNIST's four IDX files, gzipped or not")
+    p.add_argument("--json", type=Path, metavar="PATH", help="write everything that was measured")
+    p.add_argument("--picture", type=Path, metavar="PATH", help="write the bar chart")
+    p.add_argument("--markdown", type=Path, metavar="PATH", help="write the table of the README")
+    options = p.parse_args(argv)
+    try:
+        options.workloads = select(options.workloads)
+        options.peers = choose([key for key in options.peers.split(",") if key])
+    except ValueError as error:
+        p.error(str(error))
+    wrong = [n for n in options.threads if not 1 <= n <= cpus]
+    if wrong:
+        p.error(f"--threads {wrong[0]} is not between 1 and {cpus}, the CPUs of this process")
+    if options.quick:
+        options.rounds, options.epochs = 2, 1
+    if options.rounds < 1 or options.epochs < 1:
+        p.error("--rounds and --epochs must be at least 1")
+    return options
+
+
+class Ceilings:
+    """A machine worker per number of threads; the FMA ceiling is measured again in every round."""
+
+    def __init__(self, threads: list[int]) -> None:
+        self.workers = {n: driver.Worker("machine", n) for n in threads}
+        self.figures: dict[int, dict[str, Any]] = {
+            n: worker.ask("figures") for n, worker in self.workers.items()
+        }
+
+    def again(self, threads: int) -> None:
+        rate = self.workers[threads].ask("ceiling")
+        known = self.figures[threads]
+        if rate is not None and rate > (known["fma_rate"] or 0.0):
+            known["fma_rate"] = rate
+
+    def __getitem__(self, threads: int) -> float | None:
+        return self.figures[threads]["fma_rate"]
+
+    def close(self) -> None:
+        for worker in self.workers.values():
+            worker.close()
+
+
+Measured = list[tuple[Workload, int, list[driver.Result]]]
+
+
+def measure(options: argparse.Namespace, ceilings: Ceilings) -> tuple[Measured, dict[str, str]]:
+    """Run every workload with every number of threads; print each table as it is done."""
+    folder = mnist_folder(options.data)
+    missing = mnist_missing(folder)
+    measured: Measured = []
+    versions: dict[str, str] = {}
+    for workload in options.workloads:
+        if workload.data == "mnist" and missing:
+            print(f"{workload.title}: skipped, {missing} is not in {folder}\n", flush=True)
+            continue
+        for threads in options.threads:
+            results, used = driver.run(
+                workload,
+                options.peers,
+                threads,
+                folder,
+                options.rounds,
+                options.epochs,
+                between=lambda n=threads: ceilings.again(n),
+            )
+            versions |= used
+            measured.append((workload, threads, results))
+            found = report.group(workload, threads, results, ceilings[threads])
+            print(report.text_table(found), flush=True)
+    return measured, versions
+
+
+def write(
+    options: argparse.Namespace, info: dict[str, Any], measured: Measured, ceilings: Ceilings
+) -> None:
+    """Write the files that were asked for, with the ceilings of the whole run."""
+    groups = [report.group(w, n, results, ceilings[n]) for w, n, results in measured]
+    keys = _installed(options.peers, measured)
+    if options.json:
+        rows = [asdict(row) for found in groups for row in found.rows]
+        options.json.write_text(json.dumps({**info, "rows": rows}, indent=1) + "\n")
+    if options.markdown:
+        text = f"{info['date']}\n{report.machine_text(info)}\n{_versions(info)}\n"
+        paragraph = "  \n".join(text.splitlines())
+        table = report.markdown(groups, keys)
+        options.markdown.write_text(f"{paragraph}\n\n{table}", encoding="utf-8")
+    if options.picture and groups:
+        from .picture import draw
+
+        threads = max(found.threads for found in groups)
+        caption = f"{info['cpu']}, {threads} threads, {info['date']}"
+        try:
+            draw(groups, keys, caption, options.picture)
+        except ImportError:
+            print("matplotlib is not installed: no picture", file=sys.stderr)
+
+
+def _installed(entries: list[Entry], measured: Measured) -> list[str]:
+    there = {r.peer for _, _, results in measured for r in results if r.status != "not installed"}
+    return [entry.key for entry in entries if entry.key in there]
+
+
+def _versions(info: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in sorted(info["versions"].items()))
+
+
+def main() -> int:
+    options = parse()
+    ceilings = Ceilings(options.threads)
+    try:
+        info: dict[str, Any] = {
+            "date": datetime.date.today().isoformat(),
+            **describe(),
+            "figures": list(ceilings.figures.values()),
+            "rounds": options.rounds,
+            "epochs": options.epochs,
+        }
+        print(report.machine_text(info), end="\n\n", flush=True)
+        if hasattr(os, "getloadavg") and os.getloadavg()[0] > 0.5:
+            print("warning: other processes are running; times will be too long\n", flush=True)
+        measured, info["versions"] = measure(options, ceilings)
+    finally:
+        ceilings.close()
+    print(_versions(info))
+    if options.quick:
+        print("quick run: for a look only")
+    write(options, info, measured, ceilings)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

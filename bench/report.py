@@ -1,0 +1,250 @@
+"""Turns results into rows with ratios, and rows into the tables."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, TypeGuard
+
+from .driver import Result
+from .peers import PEERS
+from .workloads import Workload
+
+# A run whose accuracy is this far below the median of all runs does not count.
+ACCURACY_MARGIN = 0.005
+
+LABELS = {entry.key: entry.label for entry in PEERS}
+
+
+@dataclass
+class Row:
+    """A result and what follows from it; times in seconds, None where there are none."""
+
+    result: Result
+    minimum: float | None = None
+    median: float | None = None
+    p99: float | None = None
+    figure: float | None = None  # what is compared: the median of latencies, else the minimum
+    counts: bool = False
+    to_fastnn: float | None = None  # figure over that of fastnn
+    of_ceiling: float | None = None
+
+    @property
+    def name(self) -> str:
+        label = LABELS.get(self.result.peer, self.result.peer)
+        return f"{label} {self.result.call}".strip()
+
+
+@dataclass
+class Group:
+    """The rows of one workload with one number of threads."""
+
+    workload: Workload
+    threads: int
+    rows: list[Row]
+
+    def best(self, of_fastnn: bool) -> Row | None:
+        """Return the fastest row that counts, of fastnn or of the others."""
+        rows = [
+            r
+            for r in self.rows
+            if r.counts and r.figure is not None and (r.result.peer == "fastnn") == of_fastnn
+        ]
+        return min(rows, key=lambda r: r.figure or 0.0, default=None)
+
+    @property
+    def ratio(self) -> float | None:
+        """How many times faster fastnn is than the best peer."""
+        own, other = self.best(True), self.best(False)
+        if own is None or other is None or not own.figure or not other.figure:
+            return None
+        return other.figure / own.figure
+
+
+def group(
+    workload: Workload, threads: int, results: Iterable[Result], ceiling: float | None
+) -> Group:
+    """Compute minima, medians, fractions and ratios of the results of one workload."""
+    rows = [_row(workload, result, ceiling) for result in results]
+    accuracies = [r.result.accuracy for r in rows if _finite(r.result.accuracy)]
+    if accuracies:
+        least = statistics.median(accuracies) - ACCURACY_MARGIN
+        for row in rows:
+            accuracy, loss = row.result.accuracy, row.result.loss
+            enough = _finite(accuracy) and accuracy >= least
+            row.counts = enough and (loss is None or math.isfinite(loss))
+    found = Group(workload, threads, rows)
+    own = found.best(True)
+    if own is not None and own.figure:
+        for row in rows:
+            row.to_fastnn = None if row.figure is None else row.figure / own.figure
+    return found
+
+
+def _finite(value: float | None) -> TypeGuard[float]:
+    return value is not None and math.isfinite(value)
+
+
+def _row(workload: Workload, result: Result, ceiling: float | None) -> Row:
+    row = Row(result)
+    if result.status != "ok" or not result.times:
+        return row
+    times = sorted(result.times)
+    row.minimum, row.median = times[0], statistics.median(times)
+    row.figure = row.minimum
+    if workload.kind == "latency":
+        row.figure, row.p99 = row.median, times[int(0.99 * (len(times) - 1))]
+    elif ceiling:
+        row.of_ceiling = workload.flops / row.minimum / ceiling
+    return row
+
+
+def seconds(value: float | None) -> str:
+    if value is None:
+        return ""
+    for factor, unit in ((1, "s"), (1e3, "ms")):
+        if value * factor >= 0.0995:
+            return f"{value * factor:.3g} {unit}"
+    return f"{value * 1e6:.3g} µs"
+
+
+def _percent(value: float | None, digits: int = 0) -> str:
+    return "" if value is None else f"{100 * value:.{digits}f}%"
+
+
+def _number(value: float | None, spec: str) -> str:
+    return "" if value is None else format(value, spec)
+
+
+def text_table(found: Group) -> str:
+    """Return the table of one workload: every peer and call, with the verdict below."""
+    accuracy = "accuracy" if found.workload.kind == "train" else "agreement"
+    lines = [["peer", "minimum", "median", "p99", "/ fastnn", "of ceiling", "loss", accuracy, ""]]
+    for row in found.rows:
+        result = row.result
+        if result.status != "ok":
+            lines.append([row.name, *[""] * 7, result.status])
+            continue
+        lines.append(
+            [
+                row.name,
+                seconds(row.minimum),
+                seconds(row.median),
+                seconds(row.p99),
+                _number(row.to_fastnn, ".2f"),
+                _percent(row.of_ceiling),
+                _number(result.loss, ".4f"),
+                _percent(result.accuracy, 2),
+                "" if row.counts else "does not count",
+            ]
+        )
+    plural = "thread" if found.threads == 1 else "threads"
+    head = f"{found.workload.title}, {found.threads} {plural}"
+    return "\n".join([head, _columns(lines), verdict(found)]) + "\n"
+
+
+def _columns(lines: list[list[str]]) -> str:
+    """Align cells; a column that is empty but for its head is left out."""
+    columns = [c for c in zip(*lines, strict=True) if any(c[1:])]
+    widths = [max(map(len, c)) for c in columns]
+    out = []
+    for line in zip(*columns, strict=True):
+        first, *rest = line
+        cells = [f"  {first:<{widths[0]}}"]
+        cells += [f"{cell:>{width}}" for cell, width in zip(rest, widths[1:], strict=True)]
+        out.append("  ".join(cells).rstrip())
+    return "\n".join(out)
+
+
+def verdict(found: Group) -> str:
+    """Say how fastnn compares with the best peer and with the goals of the workload."""
+    return "\n".join([_against_best(found), *_duels(found)])
+
+
+def _duels(found: Group) -> list[str]:
+    lines = []
+    for call, peer, goal in found.workload.duels:
+        own = [r for r in found.rows if (r.result.peer, r.result.call) == ("fastnn", call)]
+        others = [r for r in found.rows if r.result.peer == peer and r.figure]
+        if own and own[0].figure and others:
+            other = min(others, key=lambda r: r.figure or 0.0)
+            ratio = (other.figure or 0.0) / own[0].figure
+            lines.append(f"  {call} is {ratio:.2f} times as fast as {other.name} (goal {goal:g})")
+    return lines
+
+
+def _against_best(found: Group) -> str:
+    own, other = found.best(True), found.best(False)
+    if other is None:
+        return "  no peer to compare with"
+    if own is None or found.ratio is None:
+        return f"  best peer: {other.name}, {seconds(other.figure)}"
+    goal = found.workload.goal_ratio
+    said = f"  fastnn is {found.ratio:.2f} times as fast as {other.name}"
+    said += f" (goal {goal:g})" if goal else ""
+    if own.of_ceiling is not None:
+        said += f", {_percent(own.of_ceiling)} of the ceiling"
+        share = found.workload.goal_ceiling
+        said += f" (goal {_percent(share)})" if share else ""
+    return said
+
+
+def markdown(groups: list[Group], keys: list[str]) -> str:
+    """Return one table, a line per workload and number of threads, a column per peer."""
+    others = [key for key in keys if key != "fastnn"]
+    head = ["workload", "threads", "fastnn", "of ceiling", "best peer / fastnn"]
+    head += [*(LABELS[key] for key in others), "accuracy: fastnn (others)"]
+    lines = [head, ["---", *["--:"] * (len(head) - 1)]]
+    for found in groups:
+        own = found.best(True)
+        line = [found.workload.title, str(found.threads), _cell(found, "fastnn")]
+        line += [_percent(own.of_ceiling if own else None), _number(found.ratio, ".2f")]
+        line += [_cell(found, key) for key in others]
+        lines.append([*line, _accuracies(found)])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def _cell(found: Group, key: str) -> str:
+    """The fastest call of a peer, or why there is none."""
+    rows = [r for r in found.rows if r.result.peer == key]
+    timed = [r for r in rows if r.figure is not None]
+    if not timed:
+        return rows[0].result.status.split(":")[0] if rows else ""
+    row = min(timed, key=lambda r: r.figure or 0.0)
+    note = "" if row.counts else " (does not count)"
+    call = f" ({row.result.call})" if len(timed) > 1 else ""
+    return seconds(row.figure) + call + note
+
+
+def _accuracies(found: Group) -> str:
+    own = [r.result.accuracy for r in found.rows if r.result.peer == "fastnn" and r.figure]
+    others = [r.result.accuracy for r in found.rows if r.result.peer != "fastnn" and r.figure]
+    known = [a for a in others if a is not None]
+    first = _percent(own[0], 2) if own else ""
+    if not known:
+        return first
+    low, high = _percent(min(known), 2), _percent(max(known), 2)
+    return f"{first} ({low})" if low == high else f"{first} ({low} to {high})"
+
+
+def machine_text(info: dict[str, Any]) -> str:
+    """Return the machine report in lines."""
+    lines = [f"{info['cpu']}, {info['cpus']} CPUs, {info['system']}, Python {info['python']}"]
+    for figures in info["figures"]:
+        units = [
+            ("FMA ceiling", "fma_rate", 1e-9, "GFLOP/s"),
+            ("2048-cubed GEMM", "gemm_rate", 1e-9, "GFLOP/s"),
+            ("triad", "triad_rate", 1e-9, "GB/s"),
+            ("barrier", "barrier_time", 1e6, "µs"),
+            ("empty region", "region_time", 1e6, "µs"),
+        ]
+        parts = [f"{name} {_scaled(figures[key], by, unit)}" for name, key, by, unit in units]
+        vectors = f" ({figures['vectors']})" if figures["vectors"] else ""
+        lines.append(f"threads {figures['threads']}{vectors}: " + ", ".join(parts))
+    return "\n".join(lines)
+
+
+def _scaled(value: float | None, by: float, unit: str) -> str:
+    return "not measured" if value is None else f"{value * by:.3g} {unit}"

@@ -1,0 +1,123 @@
+/* fastnn.h: the C API of the fastnn core.
+ *
+ * Everything here is single-threaded, allocates nothing and cannot fail: the caller owns every
+ * buffer, checks every argument and decides which thread works on which slice. Matrices are
+ * row-major; a stride is the distance between two rows, in elements.
+ *
+ * docs/KERNELS.md is the contract that every kernel keeps.
+ */
+#ifndef FASTNN_H
+#define FASTNN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "paste.h"
+
+/* ---- the lists: their order is the numbering that the engine and the tests use ---- */
+
+#define X(name, NAME, shape) FNN_ACTIVATION_##NAME,
+typedef enum {
+#include "lists/activations.def"
+    FNN_N_ACTIVATIONS
+} fnn_activation;
+#undef X
+
+#define X(name, NAME, merged_activation, targets) FNN_LOSS_##NAME,
+typedef enum {
+#include "lists/losses.def"
+    FNN_N_LOSSES
+} fnn_loss;
+#undef X
+
+#define X(name, NAME, n_slots) FNN_OPTIMIZER_##NAME,
+typedef enum {
+#include "lists/optimizers.def"
+    FNN_N_OPTIMIZERS
+} fnn_optimizer;
+#undef X
+
+#define X(name, NAME) FNN_ISA_##NAME,
+typedef enum {
+#include "lists/isas.def"
+    FNN_N_ISAS
+} fnn_isa;
+#undef X
+
+/* Whether an activation needs whole rows (softmax) or works on any block of them. */
+typedef enum { FNN_ELEMENTWISE, FNN_ROWWISE } fnn_shape;
+
+typedef struct {
+    const char *name;
+    fnn_shape shape;
+} fnn_activation_info;
+
+/* What a loss compares the output with: numbers, or classes (as labels or probabilities). */
+typedef enum { FNN_VALUES, FNN_CLASSES } fnn_targets;
+
+typedef struct {
+    const char *name;
+    fnn_activation merged_activation; /* contained in the loss, which takes raw scores */
+    fnn_targets targets;
+} fnn_loss_info;
+
+typedef struct {
+    const char *name;
+    int n_slots; /* numbers kept per parameter from step to step */
+} fnn_optimizer_info;
+
+extern const fnn_activation_info fnn_activations[FNN_N_ACTIVATIONS];
+extern const fnn_loss_info fnn_losses[FNN_N_LOSSES];
+extern const fnn_optimizer_info fnn_optimizers[FNN_N_OPTIMIZERS];
+extern const char *const fnn_isas[FNN_N_ISAS];
+
+/* ---- kernels: one table per instruction set and dtype ---- */
+
+#define FNN_DTYPE f32
+#define FNN_REAL float
+#include "kernel_table.inc"
+#undef FNN_DTYPE
+#undef FNN_REAL
+#define FNN_DTYPE f64
+#define FNN_REAL double
+#include "kernel_table.inc"
+#undef FNN_DTYPE
+#undef FNN_REAL
+
+/* NULL where this build or this CPU lacks the instruction set; scalar is always there. */
+const fnn_kernels_f32 *fnn_find_kernels_f32(fnn_isa isa);
+const fnn_kernels_f64 *fnn_find_kernels_f64(fnn_isa isa);
+
+/* ---- BLAS: C (m, n) = alpha * op(A) op(B) + beta * C, all row-major ---- */
+
+typedef void (*fnn_sgemm)(char *, char *, int *, int *, int *, float *, float *, int *, float *,
+                          int *, float *, float *, int *);
+typedef void (*fnn_dgemm)(char *, char *, int *, int *, int *, double *, double *, int *, double *,
+                          int *, double *, double *, int *);
+
+/* Hand over a Fortran-style BLAS once at start-up; before that a plain C loop stands in. */
+void fnn_set_blas(fnn_sgemm sgemm, fnn_dgemm dgemm);
+void fnn_multiply_matrices_f32(int transpose_a, int transpose_b, int m, int n, int k, float alpha,
+                               const float *a, int lda, const float *b, int ldb, float beta,
+                               float *c, int ldc);
+void fnn_multiply_matrices_f64(int transpose_a, int transpose_b, int m, int n, int k, double alpha,
+                               const double *a, int lda, const double *b, int ldb, double beta,
+                               double *c, int ldc);
+
+/* ---- counter-based random numbers (random.c): pure functions of their arguments ---- */
+
+/* Four 32-bit words for one (key, counter): Philox4x32-10. */
+void fnn_generate_philox(const uint32_t key[2], const uint32_t counter[4], uint32_t words[4]);
+/* out[i] uniform in [low, high), a function of (seed, stream, i) alone. */
+void fnn_fill_uniform(uint64_t seed, uint32_t stream, double low, double high, ptrdiff_t n,
+                      double *out);
+/* out = a uniformly drawn permutation of 0..n-1, n <= 2^32, a function of (seed, epoch, n). */
+void fnn_shuffle_indices(uint64_t seed, uint32_t epoch, ptrdiff_t n, int64_t *out);
+
+/* ---- floating-point state of the calling thread ---- */
+
+/* Flush denormals to zero from here on; returns the state to restore. */
+unsigned fnn_flush_denormals(void);
+void fnn_restore_float_state(unsigned state);
+
+#endif

@@ -1,0 +1,95 @@
+/* names.h: one spelling for two precisions.
+ *
+ * Kernels (kernels/NAME.inc) and vector vocabularies (simd/ISA.h) are written once and included
+ * twice in one translation unit. Before each round the includer says which precision it is:
+ *
+ *     #define FNN_DTYPE  f32       or f64
+ *     #define FNN_REAL   float     or double
+ *     #define FNN_IS_F32 1         or 0
+ *
+ * The macros below expand lazily, at their point of use, so this header is included only once.
+ * Include system headers before it: `real` and `vec` are short names.
+ */
+#ifndef FNN_NAMES_H
+#define FNN_NAMES_H
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "paste.h"
+
+#define FNN_TABLE(isa) FNN_NAME(FNN_PASTE(fnn_table, isa)) /* avx2 -> fnn_table_avx2_f32 */
+#define real FNN_REAL
+
+/* Inlined at any optimisation level: a kernel hands its formula to a loop as a function pointer,
+ * which costs nothing only if the compiler sees through it. */
+#if defined(_MSC_VER) && !defined(__clang__)
+#define FNN_INLINE static __forceinline
+#else
+#define FNN_INLINE static inline __attribute__((always_inline))
+#endif
+
+/* The vector vocabulary, one inline function each per ISA and dtype. A vec holds V_WIDTH reals.
+ *
+ *   vload(p)  vstore(p, v)                any alignment
+ *   vload_part(p, n)  vstore_part(p, v, n)
+ *                                         first n lanes, 1 <= n <= V_WIDTH; the load makes the
+ *                                         others 0; nothing past the nth is touched
+ *   vload_part_or(p, n, fill)             the same, the others taken from the vec `fill`
+ *   vset1(x)  vzero()
+ *   vadd vsub vmul vdiv vsqrt vabs
+ *   vfma(a, b, c)   a*b + c               rounded once where the ISA has FMA, twice on scalar
+ *   vfnma(a, b, c)  c - a*b
+ *   vmax(a, b)  vmin(a, b)                b when unordered: vmax(vzero(), z) keeps a NaN z
+ *   vless(a, b)                           vmask of a < b; false when unordered
+ *   vselect(mask, yes, no)
+ *   vround(v)                             to nearest, ties to even; the integral value as real
+ *   vscale2(v, n)                         v * 2^n for integral n with |n| <= 252 (f32), 2044 (f64)
+ *   vzip_low(a, b)  vzip_high(a, b)       a0 b0 a1 b1 ... of the lower and of the upper lanes; only
+ *                                         where V_WIDTH_LOG2 > 0
+ *   vsum(v)  vhmax(v)                     over the lanes, as real; one fixed tree per ISA
+ *   vsum_double(v)                        lanes widened to double first
+ *
+ * simd/tail.h adds, on top of any ISA:
+ *   vload_upto(p, n)  vstore_upto(p, v, n)  vload_upto_or(p, n, fill)
+ *                                         min(n, V_WIDTH) lanes, n >= 1: whole vectors and the tail
+ */
+#define vec FNN_NAME(vec)
+#define vmask FNN_NAME(vmask)
+#define vload FNN_NAME(vload)
+#define vstore FNN_NAME(vstore)
+#define vload_part FNN_NAME(vload_part)
+#define vload_part_or FNN_NAME(vload_part_or)
+#define vstore_part FNN_NAME(vstore_part)
+#define vload_upto FNN_NAME(vload_upto)
+#define vload_upto_or FNN_NAME(vload_upto_or)
+#define vstore_upto FNN_NAME(vstore_upto)
+#define vset1 FNN_NAME(vset1)
+#define vzero FNN_NAME(vzero)
+#define vadd FNN_NAME(vadd)
+#define vsub FNN_NAME(vsub)
+#define vmul FNN_NAME(vmul)
+#define vdiv FNN_NAME(vdiv)
+#define vsqrt FNN_NAME(vsqrt)
+#define vabs FNN_NAME(vabs)
+#define vfma FNN_NAME(vfma)
+#define vfnma FNN_NAME(vfnma)
+#define vmax FNN_NAME(vmax)
+#define vmin FNN_NAME(vmin)
+#define vless FNN_NAME(vless)
+#define vselect FNN_NAME(vselect)
+#define vround FNN_NAME(vround)
+#define vscale2 FNN_NAME(vscale2)
+#define vzip_low FNN_NAME(vzip_low)
+#define vzip_high FNN_NAME(vzip_high)
+#define vsum FNN_NAME(vsum)
+#define vhmax FNN_NAME(vhmax)
+#define vsum_double FNN_NAME(vsum_double)
+
+/* Built from the vocabulary in kernels/exp.inc. */
+#define vexp FNN_NAME(vexp)
+#define vexpm1 FNN_NAME(vexpm1)
+
+#endif

@@ -1,0 +1,24 @@
+"""fastnn: dense neural networks on CPUs, trained and served fast."""
+
+from fastnn import datasets
+from fastnn._config import show_config
+from fastnn._version import __version__
+from fastnn.batches import batches
+from fastnn.history import History
+from fastnn.layers import Dense
+from fastnn.model_file import CorruptModelError
+from fastnn.network import Network, load
+from fastnn.optimizers import SGD
+
+__all__ = [
+    "SGD",
+    "CorruptModelError",
+    "Dense",
+    "History",
+    "Network",
+    "__version__",
+    "batches",
+    "datasets",
+    "load",
+    "show_config",
+]

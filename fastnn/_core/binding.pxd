@@ -1,0 +1,16 @@
+from fastnn._core.kernels cimport Kernels
+from fastnn._core.phases cimport DenseLayer
+
+cdef void *address(array) except? NULL
+
+
+cdef class Binding:
+    cdef readonly object plan
+    cdef readonly object dtype
+    cdef readonly bint packed, is_f32
+    cdef Kernels kernels
+    cdef DenseLayer *layers
+    cdef Py_ssize_t n_layers
+    cdef object memory       # every array that a pointer in `layers` points into
+    cdef object parameters   # (weight, bias) views of the network, per layer
+    cdef object panels       # packed copies of the weights, per layer, or None

@@ -1,0 +1,183 @@
+"""A plan bound to memory: NumPy arrays allocated once, and the structs that point into them."""
+
+import numpy as np
+
+from cpython.mem cimport PyMem_Calloc, PyMem_Free
+from libc.stdint cimport uintptr_t
+
+from fastnn._core import kernels
+from fastnn._core.plan import choose_stride, count_chunks
+
+from fastnn._core.kernels cimport active_kernels
+from fastnn._core.phases cimport transpose_block
+
+CACHE_LINE = 64
+
+
+def allocate(n, dtype):
+    """`n` zeros of `dtype` that begin on a cache line.
+
+    Zeros, because the lanes beyond a row's end are computed on (never stored) and must not be
+    denormals or signalling NaNs that slow a vector down.
+    """
+    itemsize = np.dtype(dtype).itemsize
+    raw = np.zeros(n * itemsize + CACHE_LINE, dtype=np.uint8)
+    start = -raw.ctypes.data % CACHE_LINE
+    return raw[start : start + n * itemsize].view(dtype)
+
+
+cdef void *address(array) except? NULL:
+    return NULL if array is None else <void *><uintptr_t>array.ctypes.data
+
+
+cdef class Binding:
+    """The layers of a plan with their weights and scratch.
+
+    Parameters
+    ----------
+    plan : Plan
+    parameters : list of (weight, bias)
+        Views of the network's parameters, weight (n_in, n_out), bias (n_out,) or None. One
+        vector behind the end of each weight must be readable.
+    gradients : list of (weight_grad, bias_grad) or None
+        Where gradients go when the caller updates; None: in scratch, where needed at all.
+    rows : int
+        Rows that scratch is made for.
+    packed : bool
+        Whether weights are copied into panels (`pack`, `unpack`) or used where they lie.
+    training : bool
+        Whether the backward pass needs scratch.
+    """
+
+    def __cinit__(self, plan, parameters, gradients, rows, packed, training):
+        self.plan = plan
+        self.dtype = np.dtype(plan.dtype)
+        self.is_f32 = self.dtype == np.float32
+        self.packed = packed
+        self.kernels = active_kernels()[0]
+        self.n_layers = len(plan.layers)
+        self.parameters = parameters
+        self.memory = []
+        self.panels = []
+        self.layers = <DenseLayer *>PyMem_Calloc(self.n_layers, sizeof(DenseLayer))
+        if self.layers == NULL:
+            raise MemoryError()
+        for i in range(self.n_layers):
+            self.bind_shape(i)
+            self.bind_weight(i, gradients, training)
+            self.bind_scratch(i, rows, training)
+
+    def __dealloc__(self):
+        PyMem_Free(self.layers)
+
+    def share_weights(self, Binding other):
+        """Use the weights that `other` holds, panels included, with scratch of one's own."""
+        cdef Py_ssize_t i
+        for i in range(self.n_layers):
+            self.layers[i].packed = other.layers[i].packed
+            self.layers[i].weight = other.layers[i].weight
+        self.keep(other)
+
+    def keep(self, array):
+        """Hold on to an array for as long as the pointers live."""
+        self.memory.append(array)
+        return array
+
+    def bind_shape(self, Py_ssize_t i):
+        cdef DenseLayer *layer = self.layers + i
+        planned = self.plan.layers[i]
+        shape = planned.shape
+        layer.n_in = shape.n_in
+        layer.n_out = shape.n_out
+        layer.activation = kernels.list_activations().index(shape.activation)
+        layer.rowwise = shape.rowwise
+        layer.blas = planned.blas
+        layer.vector_width = kernels.get_vector_width(self.dtype)
+        layer.chunk = planned.chunk
+        layer.transposed_chunk = planned.transposed_chunk
+        layer.n_panels = len(planned.panels) - 1
+        layer.n_transposed_panels = len(planned.transposed_panels) - 1
+        layer.panels = <Py_ssize_t *>address(
+            self.keep(np.array(planned.panels, dtype=np.intp))
+        )
+        layer.transposed_panels = <Py_ssize_t *>address(
+            self.keep(np.array(planned.transposed_panels, dtype=np.intp))
+        )
+
+    def bind_weight(self, Py_ssize_t i, gradients, bint training):
+        cdef DenseLayer *layer = self.layers + i
+        cdef Py_ssize_t width = layer.vector_width
+        weight, bias = self.parameters[i]
+        weight_grad, bias_grad = gradients[i] if gradients else (None, None)
+        layer.packed = self.packed and not layer.blas
+        n_packed = (layer.n_out + width - 1) // width * width * layer.n_in
+        self.panels.append(allocate(n_packed, self.dtype) if layer.packed else None)
+        if training and gradients is None and self.plan.update == "separate":
+            weight_grad = self.keep(allocate(n_packed, self.dtype))
+        layer.weight = address(self.panels[i] if layer.packed else weight)
+        layer.bias = address(bias)
+        layer.weight_grad = address(weight_grad)
+        layer.bias_grad = address(bias_grad)
+        self.keep((weight, bias, weight_grad, bias_grad))
+        if training and i > 0 and not layer.blas:
+            n_transposed = (layer.n_in + width - 1) // width * width * layer.n_out
+            layer.weight_transposed = address(self.keep(allocate(n_transposed, self.dtype)))
+
+    def bind_scratch(self, Py_ssize_t i, Py_ssize_t rows, bint training):
+        cdef DenseLayer *layer = self.layers + i
+        planned = self.plan.layers[i]
+        layer.stride = choose_stride(layer.n_out, self.dtype.itemsize)
+        row_bytes = layer.stride * self.dtype.itemsize
+
+        def make_rows():
+            block = self.keep(allocate(rows * layer.stride, self.dtype))
+            pointers = block.ctypes.data + row_bytes * np.arange(rows, dtype=np.uintp)
+            return block, self.keep(pointers)
+
+        output, output_rows = make_rows()
+        layer.output = address(output)
+        layer.output_rows = <void **>address(output_rows)
+        if training:
+            delta, delta_rows = make_rows()
+            layer.delta = address(delta)
+            layer.delta_rows = <void **>address(delta_rows)
+        if training and planned.cut == "inputs":
+            layer.partial_size = rows * layer.stride
+            n_chunks = count_chunks(layer.n_in, layer.chunk)
+            layer.partial = address(
+                self.keep(allocate(n_chunks * layer.partial_size, self.dtype))
+            )
+
+    def list_panels(self, Py_ssize_t i):
+        """Pairs of (panel, columns of the weight) as views: the panel is the packed copy."""
+        cdef DenseLayer *layer = self.layers + i
+        cdef Py_ssize_t width = layer.vector_width
+        weight = self.parameters[i][0]
+        bounds = self.plan.layers[i].panels
+        for first, stop in zip(bounds, bounds[1:], strict=False):
+            padded = (stop - first + width - 1) // width * width
+            panel = self.panels[i][first * layer.n_in : (first + padded) * layer.n_in]
+            yield panel.reshape(layer.n_in, padded)[:, : stop - first], weight[:, first:stop]
+
+    def pack(self):
+        """Copy the weights into panels, and their transposes."""
+        cdef Py_ssize_t i
+        for i in range(self.n_layers):
+            if self.layers[i].packed:
+                for panel, columns in self.list_panels(i):
+                    panel[...] = columns
+            if self.layers[i].weight_transposed != NULL:
+                if self.is_f32:
+                    transpose_block(&self.kernels, &self.layers[i], 0, self.layers[i].n_in,
+                                    <const float *>NULL)
+                else:
+                    transpose_block(&self.kernels, &self.layers[i], 0, self.layers[i].n_in,
+                                    <const double *>NULL)
+
+    def unpack(self):
+        """Copy the panels back into the weights."""
+        cdef Py_ssize_t i
+        for i in range(self.n_layers):
+            if self.layers[i].packed:
+                for panel, columns in self.list_panels(i):
+                    columns[...] = panel

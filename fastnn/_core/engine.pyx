@@ -1,0 +1,396 @@
+"""Run a plan: one short worker that loops over epochs, steps, phases and its slices.
+
+The worker is called once by each thread of one parallel region, and does whole epochs without the
+GIL. Nothing is allocated per step: the order of the rows and the pointers to them are laid out
+once per epoch, so that the rows of a mini-batch are read where they lie.
+
+Rejected: one parallel region per phase. A fork and join costs more than two barriers, and the
+threads would have to find their slice of each weight matrix in their caches anew.
+"""
+
+import numpy as np
+
+from cpython.mem cimport PyMem_Calloc, PyMem_Free
+from cython.parallel cimport parallel, threadid
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t, uintptr_t
+
+from fastnn._core import kernels as kernel_lists
+from fastnn._core import phases as phase_names
+from fastnn._core.binding import allocate
+from fastnn._core.plan import choose_stride
+
+from fastnn._core.binding cimport Binding, address
+from fastnn._core.kernels cimport (
+    active_kernels,
+    flush_denormals,
+    real,
+    restore_float_state,
+    shuffle_rows,
+    update_parameters,
+)
+from fastnn._core.phases cimport Step, run_phase
+
+cdef extern from "threads.h" nogil:
+    void fnn_wait_for_all()
+    int fnn_count_team()
+    int fnn_has_openmp()
+    double fnn_read_clock()
+
+ctypedef struct Phase:
+    int kind, axis, layer
+    bint barrier
+    Py_ssize_t *bounds  # (n_threads + 1)
+
+ctypedef struct PhaseList:
+    Phase *phases
+    Py_ssize_t n_phases
+
+ctypedef struct Run:
+    # One call of `fit`: shared by its threads.
+    Step step                  # template of a step with a full batch
+    PhaseList full, last       # phases of a full step, and of the shorter one that ends an epoch
+    Py_ssize_t n_threads
+    Py_ssize_t n_rows, batch_size, n_steps, n_epochs
+    uint64_t seed
+    uint32_t first_epoch
+    bint shuffle
+    const char *x              # (n_rows) rows, x_row_bytes apart
+    Py_ssize_t x_row_bytes
+    const char *targets        # the same, or NULL
+    Py_ssize_t target_row_bytes
+    const int32_t *labels      # (n_rows) or NULL
+    int64_t *order             # (n_rows) which row comes when in this epoch
+    void **x_rows              # (n_rows) pointers in that order
+    void **target_rows
+    int32_t *epoch_labels      # (n_rows) in that order
+    double *row_loss           # (n_rows) in that order
+    double *epoch_loss         # (n_epochs) mean over the rows
+    double *epoch_seconds      # (n_epochs)
+    Py_ssize_t n_epochs_done
+    Py_ssize_t *stop           # set from outside to end the run after the current step
+    Py_ssize_t last_step       # the step, counted over all epochs, that ends the run early
+    bint wrong_team  # OpenMP gave another number of threads than asked for
+
+
+def has_openmp():
+    """Whether this build can run more than one thread."""
+    return bool(fnn_has_openmp())
+
+
+# --- the worker ------------------------------------------------------------------------------
+
+cdef void run_phases(const PhaseList *todo, const Step *step, const real *const *x_rows,
+                     int thread) noexcept nogil:
+    """All phases of `todo`, this thread's slice of each."""
+    cdef const Phase *phase
+    cdef Py_ssize_t i
+    for i in range(todo.n_phases):
+        phase = todo.phases + i
+        if phase.barrier:
+            fnn_wait_for_all()
+        if phase.bounds[thread] < phase.bounds[thread + 1]:
+            run_phase(phase.kind, phase.axis, phase.layer, phase.bounds[thread],
+                      phase.bounds[thread + 1], step, x_rows)
+
+
+cdef void lay_out_rows(Run *run, int thread) noexcept nogil:
+    """Pointers to this thread's share of the rows, in the order of this epoch."""
+    cdef Py_ssize_t i, row
+    for i in range(run.n_rows * thread // run.n_threads,
+                   run.n_rows * (thread + 1) // run.n_threads):
+        row = run.order[i]
+        run.x_rows[i] = <void *>(run.x + row * run.x_row_bytes)
+        if run.labels != NULL:
+            run.epoch_labels[i] = run.labels[row]
+        if run.targets != NULL:
+            run.target_rows[i] = <void *>(run.targets + row * run.target_row_bytes)
+
+
+cdef void begin_epoch(Run *run, Py_ssize_t epoch, int thread) noexcept nogil:
+    if thread == 0:
+        run.epoch_seconds[epoch] = -fnn_read_clock()
+        if run.shuffle:
+            shuffle_rows(run.seed, run.first_epoch + <uint32_t>epoch, run.n_rows, run.order)
+    fnn_wait_for_all()
+    if run.shuffle or epoch == 0:
+        lay_out_rows(run, thread)
+    fnn_wait_for_all()
+
+
+cdef void end_epoch(Run *run, Py_ssize_t epoch, int thread) noexcept nogil:
+    """Sum the losses of the rows, in one order whatever the number of threads."""
+    cdef double total = 0
+    cdef Py_ssize_t i
+    fnn_wait_for_all()
+    if thread == 0:
+        for i in range(run.n_rows):
+            total += run.row_loss[i]
+        run.epoch_loss[epoch] = total / run.n_rows
+        run.epoch_seconds[epoch] += fnn_read_clock()
+        run.n_epochs_done = epoch + 1
+
+
+cdef bint run_step(Run *run, Step *step, Py_ssize_t epoch, Py_ssize_t i, int thread,
+                   const real *tag) noexcept nogil:
+    """Step `i` of an epoch; False where the run is to end after it.
+
+    One thread decides to stop and writes down after which step; a barrier within that step lets
+    the others read it, so that all of them leave after the same step.
+    """
+    cdef Py_ssize_t start = i * run.batch_size, number = epoch * run.n_steps + i
+    cdef bint is_last = run.n_rows - start < run.batch_size
+    cdef const PhaseList *todo = &run.last if is_last else &run.full
+    if thread == 0 and run.last_step < 0 and run.stop[0]:
+        run.last_step = number
+    step.batch = run.n_rows - start if is_last else run.batch_size
+    step.scale = 1.0 / step.batch
+    step.row_loss = run.row_loss + start
+    step.labels = NULL if run.labels == NULL else run.epoch_labels + start
+    step.target_rows = NULL if run.targets == NULL else run.target_rows + start
+    if is_last or (i == 0 and epoch > 0) or number == 0:
+        fnn_wait_for_all()  # the slices of two lists of phases differ
+    run_phases(todo, step, <const real *const *>run.x_rows + start, thread)
+    return run.last_step < 0 or number < run.last_step
+
+
+cdef void work(Run *run, int thread, const real *tag) noexcept nogil:
+    """What each thread does for the whole run."""
+    cdef unsigned int float_state = flush_denormals()
+    cdef Step step = run.step
+    cdef Py_ssize_t epoch, i
+    cdef bint go_on = True
+    for epoch in range(run.n_epochs):
+        begin_epoch(run, epoch, thread)
+        for i in range(run.n_steps):
+            go_on = run_step(run, &step, epoch, i, thread, tag)
+            if not go_on:
+                break
+        if not go_on:
+            break
+        end_epoch(run, epoch, thread)
+    restore_float_state(float_state)
+
+
+cdef void work_in_parallel(Run *run, const real *tag) noexcept nogil:
+    if run.n_threads == 1:
+        work(run, 0, tag)
+        return
+    with parallel(num_threads=run.n_threads):
+        if fnn_count_team() == run.n_threads:
+            work(run, threadid(), tag)
+        else:
+            run.wrong_team = True
+
+
+# --- binding to Python -----------------------------------------------------------------------
+
+cdef class Phases:
+    """The phases of one or more plans as C structs."""
+
+    cdef Phase *phases
+    cdef PhaseList todo
+    cdef object bounds
+
+    def __cinit__(self, phases):
+        self.phases = <Phase *>PyMem_Calloc(max(len(phases), 1), sizeof(Phase))
+        if self.phases == NULL:
+            raise MemoryError()
+        self.bounds = [np.array(phase.bounds, dtype=np.intp) for phase in phases]
+        for i, phase in enumerate(phases):
+            self.phases[i].kind = phase_names.PHASE_KINDS.index(phase.kind)
+            self.phases[i].axis = phase_names.AXES.index(phase.axis)
+            self.phases[i].layer = phase.layer
+            self.phases[i].barrier = phase.barrier
+            self.phases[i].bounds = <Py_ssize_t *><uintptr_t>self.bounds[i].ctypes.data
+        self.todo.phases = self.phases
+        self.todo.n_phases = len(phases)
+
+    def __dealloc__(self):
+        PyMem_Free(self.phases)
+
+
+cdef class Engine:
+    """A network's plan, bound to its parameters and ready to run.
+
+    Parameters
+    ----------
+    binding : Binding
+    loss : str
+        Name from losses.def.
+    merged : bool
+        Whether the loss gives the derivative for the last layer's raw scores.
+    last_plan : Plan, optional
+        The plan of the shorter batch that ends an epoch, if there is one.
+    """
+
+    cdef Binding binding
+    cdef Step step
+    cdef Phases full, last, forward_phases, backward_phases
+    cdef object gathered, stop_flag
+    cdef object batch, x_rows, target_rows, row_loss
+
+    def __init__(self, Binding binding, loss, merged, last_plan=None):
+        plan = binding.plan
+        self.binding = binding
+        self.step.kernels = &binding.kernels
+        self.step.layers = binding.layers
+        self.step.loss = kernel_lists.list_losses().index(loss)
+        self.step.merged = merged
+        self.step.update = phase_names.UPDATE_MODES.index(plan.update)
+        self.stop_flag = np.zeros(1, dtype=np.intp)
+        self.full = Phases(plan.forward + plan.backward)
+        self.last = Phases(last_plan.forward + last_plan.backward if last_plan else ())
+        self.forward_phases = Phases(plan.forward)
+        self.backward_phases = Phases(plan.backward)
+        if plan.layers[0].blas:
+            self.step.gathered_stride = choose_stride(binding.layers[0].n_in,
+                                                      binding.dtype.itemsize)
+            self.gathered = allocate(plan.batch_size * self.step.gathered_stride, binding.dtype)
+            self.step.gathered = address(self.gathered)
+
+    @property
+    def batch_size(self):
+        return self.binding.plan.batch_size
+
+    def request_stop(self):
+        """End a run in another thread after its current step."""
+        self.stop_flag[0] = 1
+
+    def run_epochs(self, x, labels, targets, *, batch_size, first_epoch, n_epochs, seed, shuffle,
+                   learning_rate):
+        """Train for whole epochs, without the GIL.
+
+        Parameters
+        ----------
+        x : ndarray (n_rows, n_in)
+            Of the engine's dtype, rows contiguous.
+        labels : int32 ndarray (n_rows,) or None
+        targets : ndarray (n_rows, n_out) or None
+            One of the two.
+
+        Returns
+        -------
+        losses, seconds : list of float
+            Of the epochs that were finished; fewer than `n_epochs` after `request_stop`.
+        """
+        cdef Run run
+        n_rows = len(x)
+        pointers = np.empty((2, n_rows), dtype=np.uintp)
+        order = np.arange(n_rows, dtype=np.int64)
+        epoch_labels = np.empty(n_rows, dtype=np.int32)
+        row_loss = np.empty(n_rows)
+        per_epoch = np.zeros((2, n_epochs))
+        self.step.learning_rate = learning_rate
+        run.step = self.step
+        run.full = self.full.todo
+        run.last = self.last.todo
+        run.n_threads = self.binding.plan.n_threads
+        run.n_rows = n_rows
+        run.batch_size = batch_size
+        run.n_steps = -(-n_rows // batch_size)
+        run.n_epochs = n_epochs
+        run.first_epoch = first_epoch
+        run.seed = seed
+        run.shuffle = shuffle
+        run.x = <const char *>address(x)
+        run.x_row_bytes = x.strides[0]
+        run.targets = <const char *>address(targets)
+        run.target_row_bytes = 0 if targets is None else targets.strides[0]
+        run.labels = <const int32_t *>address(labels)
+        run.order = <int64_t *>address(order)
+        run.x_rows = <void **>address(pointers[0])
+        run.target_rows = <void **>address(pointers[1])
+        run.epoch_labels = <int32_t *>address(epoch_labels)
+        run.row_loss = <double *>address(row_loss)
+        run.epoch_loss = <double *>address(per_epoch[0])
+        run.epoch_seconds = <double *>address(per_epoch[1])
+        run.n_epochs_done = 0
+        self.stop_flag[0] = 0
+        run.stop = <Py_ssize_t *>address(self.stop_flag)
+        run.last_step = -1
+        run.wrong_team = False
+        with nogil:
+            if self.binding.is_f32:
+                work_in_parallel(&run, <const float *>NULL)
+            else:
+                work_in_parallel(&run, <const double *>NULL)
+        self.check_team(run.wrong_team)
+        return per_epoch[0, : run.n_epochs_done].tolist(), per_epoch[1, : run.n_epochs_done].tolist()
+
+    def check_team(self, bint wrong_team):
+        if wrong_team:
+            raise RuntimeError(
+                f"OpenMP did not start the {self.binding.plan.n_threads} threads of the plan; "
+                "a limit such as OMP_THREAD_LIMIT is in force: pass a smaller n_threads"
+            )
+
+    def forward(self, x, labels, targets):
+        """One forward pass over a batch of the plan's size; the mean loss."""
+        cdef Py_ssize_t n_rows = len(x)
+        self.batch = (x, labels, targets)  # alive until `backward` has run
+        self.x_rows = list_rows(x)
+        self.target_rows = None if targets is None else list_rows(targets)
+        self.row_loss = np.empty(n_rows)
+        self.step.batch = n_rows
+        self.step.scale = 1.0 / n_rows
+        self.step.labels = <const int32_t *>address(labels)
+        self.step.target_rows = <void **>address(self.target_rows)
+        self.step.row_loss = <double *>address(self.row_loss)
+        self.run_once(self.forward_phases)
+        return float(np.add.accumulate(self.row_loss)[n_rows - 1] / n_rows)
+
+    def backward(self):
+        """Gradients of the last forward pass, into the network's gradient arrays."""
+        self.run_once(self.backward_phases)
+
+    cdef run_once(self, Phases phases):
+        cdef const PhaseList *todo = &phases.todo
+        cdef const Step *step = &self.step
+        cdef void *x_rows = address(self.x_rows)
+        cdef Py_ssize_t n_threads = self.binding.plan.n_threads
+        cdef bint wrong_team
+        with nogil:
+            if self.binding.is_f32:
+                wrong_team = run_list(todo, step, <const float *const *>x_rows, n_threads)
+            else:
+                wrong_team = run_list(todo, step, <const double *const *>x_rows, n_threads)
+        self.check_team(wrong_team)
+
+
+def list_rows(array):
+    """Pointers to the rows of a matrix."""
+    return array.ctypes.data + array.strides[0] * np.arange(len(array), dtype=np.uintp)
+
+
+cdef inline void set_flag(bint *flag) noexcept nogil:
+    flag[0] = True
+
+
+cdef void run_list_on(const PhaseList *todo, const Step *step, const real *const *x_rows,
+                      int thread) noexcept nogil:
+    cdef unsigned int float_state = flush_denormals()
+    run_phases(todo, step, x_rows, thread)
+    restore_float_state(float_state)
+
+
+cdef bint run_list(const PhaseList *todo, const Step *step, const real *const *x_rows,
+                   Py_ssize_t n_threads) noexcept nogil:
+    """Run phases once; True where OpenMP gave another number of threads than asked for."""
+    cdef bint wrong_team = False
+    if n_threads == 1:
+        run_list_on(todo, step, x_rows, 0)
+        return False
+    with parallel(num_threads=n_threads):
+        if fnn_count_team() == n_threads:
+            run_list_on(todo, step, x_rows, threadid())
+        else:
+            set_flag(&wrong_team)
+    return wrong_team
+
+
+def update_arena(optimizer, real[::1] values, const real[::1] gradients, double learning_rate):
+    """One optimizer step over a whole arena of parameters."""
+    cdef int number = kernel_lists.list_optimizers().index(optimizer)
+    with nogil:
+        update_parameters(active_kernels(), number, &values[0], &gradients[0], values.shape[0],
+                          <real>-learning_rate, <real>1)

@@ -1,0 +1,156 @@
+"""Forward passes for prediction: rows in blocks, each block through all layers while in cache.
+
+Every row is summed as in training's forward pass by the own kernels (the same chunks in the same
+order), whatever the number of rows, threads or panels: a row's result does not depend on the batch
+it came in. For the same reason BLAS, whose sums depend on the shape of the call, is not used here.
+"""
+
+import numpy as np
+
+from cython.parallel cimport parallel, threadid
+from libc.stdint cimport int32_t, uintptr_t
+
+from fastnn._core import kernels as kernel_lists
+
+from fastnn._core.binding cimport Binding, address
+from fastnn._core.kernels cimport (
+    Kernels,
+    active_kernels,
+    evaluate_loss,
+    flush_denormals,
+    real,
+    restore_float_state,
+)
+from fastnn._core.phases cimport DenseLayer, forward_block
+
+cdef extern from "threads.h" nogil:
+    int fnn_count_team()
+
+cdef enum:
+    MAX_THREADS = 256
+
+ctypedef struct Request:
+    # One call, shared by its threads; rows are x_row_bytes (out_row_bytes) apart.
+    const Kernels *kernels
+    const char *x
+    char *out
+    Py_ssize_t x_row_bytes, out_row_bytes, out_stride
+    Py_ssize_t n_rows, block, n_layers, n_threads
+    DenseLayer *layers[MAX_THREADS]   # with scratch of their own
+    void **x_rows[MAX_THREADS]        # (block) pointers
+    bint wrong_team
+
+
+cdef void predict_rows(Request *request, int thread, const real *tag) noexcept nogil:
+    """This thread's share of the rows, block by block."""
+    cdef Py_ssize_t n_blocks = (request.n_rows + request.block - 1) // request.block
+    cdef DenseLayer *layers = request.layers[thread]
+    cdef DenseLayer *last = layers + request.n_layers - 1
+    cdef void **rows = request.x_rows[thread]
+    cdef Py_ssize_t i, row, start, n_rows, layer
+    cdef unsigned int float_state = flush_denormals()
+    for i in range(n_blocks * thread // request.n_threads,
+                   n_blocks * (thread + 1) // request.n_threads):
+        start = i * request.block
+        n_rows = min(request.block, request.n_rows - start)
+        for row in range(n_rows):
+            rows[row] = <void *>(request.x + (start + row) * request.x_row_bytes)
+        last.output = request.out + start * request.out_row_bytes
+        last.stride = request.out_stride
+        forward_block(request.kernels, layers, <const real *const *>rows, 0, n_rows, 0,
+                      layers[0].n_out)
+        for layer in range(1, request.n_layers):
+            forward_block(request.kernels, layers + layer,
+                          <const real *const *>layers[layer - 1].output_rows, 0, n_rows, 0,
+                          layers[layer].n_out)
+    restore_float_state(float_state)
+
+
+cdef void predict_in_parallel(Request *request, const real *tag) noexcept nogil:
+    if request.n_threads == 1:
+        predict_rows(request, 0, tag)
+        return
+    with parallel(num_threads=request.n_threads):
+        if fnn_count_team() == request.n_threads:
+            predict_rows(request, threadid(), tag)
+        else:
+            request.wrong_team = True
+
+
+cdef class Predictor:
+    """Layers bound for prediction by up to `len(bindings)` threads.
+
+    Parameters
+    ----------
+    bindings : list of Binding
+        One per thread, each with scratch for `block` rows; the first holds the panels.
+    block : int
+        Rows that pass through all layers together.
+    """
+
+    cdef Request request
+    cdef object bindings, x_rows
+
+    def __init__(self, bindings, block):
+        cdef Binding binding
+        if len(bindings) > MAX_THREADS:
+            raise ValueError(f"n_threads is {len(bindings)}, at most {MAX_THREADS} can predict")
+        self.bindings = bindings
+        self.x_rows = [np.empty(block, dtype=np.uintp) for _ in bindings]
+        self.request.block = block
+        for i, binding in enumerate(bindings):
+            self.request.kernels = &binding.kernels
+            self.request.layers[i] = binding.layers
+            self.request.n_layers = binding.n_layers
+            self.request.x_rows[i] = <void **>address(self.x_rows[i])
+
+    def run(self, x, out):
+        """Fill `out` (n_rows, n_out), contiguous, with the last layer's output for the rows of x."""
+        cdef Binding first = self.bindings[0]
+        cdef Request *request = &self.request
+        request.x = <const char *>address(x)
+        request.out = <char *>address(out)
+        request.x_row_bytes = x.strides[0]
+        request.out_row_bytes = out.strides[0]
+        request.out_stride = out.shape[1]
+        request.n_rows = len(x)
+        request.n_threads = len(self.bindings)
+        request.wrong_team = False
+        with nogil:
+            if first.is_f32:
+                predict_in_parallel(request, <const float *>NULL)
+            else:
+                predict_in_parallel(request, <const double *>NULL)
+        if request.wrong_team:
+            raise RuntimeError(
+                f"OpenMP did not start {len(self.bindings)} threads; a limit such as "
+                "OMP_THREAD_LIMIT is in force: pass a smaller n_threads"
+            )
+
+
+def compute_row_losses(const real[:, ::1] output, loss, const int32_t[::1] labels,
+                       const real[:, ::1] targets):
+    """Loss of each row, from the output that the loss expects (raw scores where it merges).
+
+    Parameters
+    ----------
+    output : ndarray (n_rows, n_out)
+    loss : str
+    labels : int32 ndarray (n_rows,) or None
+    targets : ndarray (n_rows, n_out) or None
+    """
+    cdef int number = kernel_lists.list_losses().index(loss)
+    cdef const int32_t *label = NULL
+    cdef const real *const *target_rows = NULL
+    cdef double[::1] losses = np.empty(output.shape[0])
+    if labels is not None:
+        label = &labels[0]
+    else:
+        rows = np.asarray(targets).ctypes.data + targets.strides[0] * np.arange(
+            targets.shape[0], dtype=np.uintp
+        )
+        target_rows = <const real *const *>address(rows)
+    with nogil:
+        evaluate_loss(active_kernels(), number, &output[0, 0], <real *>NULL, output.shape[1],
+                      output.shape[0], output.shape[1], label, target_rows, 1.0, &losses[0])
+    return np.asarray(losses)

@@ -1,0 +1,145 @@
+# What the other extensions see of the kernels: the chosen tables, and one fused spelling of each
+# kernel, so that an engine function is written once for float and double.
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from fastnn._core.fastnn cimport (
+    fnn_kernels_f32,
+    fnn_kernels_f64,
+    fnn_loss_args_f32,
+    fnn_loss_args_f64,
+)
+
+ctypedef fused real:
+    float
+    double
+
+ctypedef struct Kernels:
+    # The two tables of one instruction set.
+    const fnn_kernels_f32 *f32
+    const fnn_kernels_f64 *f64
+
+cdef Kernels *active_kernels() noexcept nogil
+cdef unsigned int flush_denormals() noexcept nogil
+cdef void restore_float_state(unsigned int state) noexcept nogil
+cdef void shuffle_rows(uint64_t seed, uint32_t epoch, Py_ssize_t n, int64_t *order) noexcept nogil
+cdef void gemm_f32(int transpose_a, int transpose_b, int m, int n, int k, float alpha,
+                   const float *a, int lda, const float *b, int ldb, float beta, float *c,
+                   int ldc) noexcept nogil
+cdef void gemm_f64(int transpose_a, int transpose_b, int m, int n, int k, double alpha,
+                   const double *a, int lda, const double *b, int ldb, double beta, double *c,
+                   int ldc) noexcept nogil
+
+
+cdef inline void multiply_rows(
+    const Kernels *kernels, const real *const *a_rows, Py_ssize_t offset, Py_ssize_t depth,
+    const real *b, Py_ssize_t b_stride, Py_ssize_t rows, Py_ssize_t cols, real *c,
+    Py_ssize_t c_stride, bint accumulate, const real *bias, bint relu, const real *gate,
+) noexcept nogil:
+    if real is float:
+        kernels.f32.multiply_rows(a_rows, offset, depth, b, b_stride, rows, cols, c, c_stride,
+                                  accumulate, bias, relu, gate)
+    else:
+        kernels.f64.multiply_rows(a_rows, offset, depth, b, b_stride, rows, cols, c, c_stride,
+                                  accumulate, bias, relu, gate)
+
+
+cdef inline void multiply_batch(
+    const Kernels *kernels, const real *const *a_rows, Py_ssize_t offset, Py_ssize_t depth,
+    const real *b, Py_ssize_t b_stride, Py_ssize_t rows, Py_ssize_t cols, real *c,
+    Py_ssize_t c_stride, real alpha, real beta,
+) noexcept nogil:
+    if real is float:
+        kernels.f32.multiply_batch(a_rows, offset, depth, b, b_stride, rows, cols, c, c_stride,
+                                   alpha, beta)
+    else:
+        kernels.f64.multiply_batch(a_rows, offset, depth, b, b_stride, rows, cols, c, c_stride,
+                                   alpha, beta)
+
+
+cdef inline void multiply_matrices(
+    bint transpose_a, bint transpose_b, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, real alpha,
+    const real *a, Py_ssize_t lda, const real *b, Py_ssize_t ldb, real beta, real *c,
+    Py_ssize_t ldc,
+) noexcept nogil:
+    if real is float:
+        gemm_f32(transpose_a, transpose_b, <int>m, <int>n, <int>k, alpha, a, <int>lda, b,
+                 <int>ldb, beta, c, <int>ldc)
+    else:
+        gemm_f64(transpose_a, transpose_b, <int>m, <int>n, <int>k, alpha, a, <int>lda, b,
+                 <int>ldb, beta, c, <int>ldc)
+
+
+cdef inline void sum_chunks(
+    const Kernels *kernels, const real *partial, Py_ssize_t chunk_stride, Py_ssize_t n_chunks,
+    Py_ssize_t stride, Py_ssize_t rows, Py_ssize_t cols, const real *bias, bint relu, real *z,
+) noexcept nogil:
+    if real is float:
+        kernels.f32.sum_chunks(partial, chunk_stride, n_chunks, stride, rows, cols, bias, relu, z)
+    else:
+        kernels.f64.sum_chunks(partial, chunk_stride, n_chunks, stride, rows, cols, bias, relu, z)
+
+
+cdef inline void transpose(
+    const Kernels *kernels, const real *w, Py_ssize_t w_stride, Py_ssize_t rows, Py_ssize_t cols,
+    real *out, Py_ssize_t out_stride,
+) noexcept nogil:
+    if real is float:
+        kernels.f32.transpose(w, w_stride, rows, cols, out, out_stride)
+    else:
+        kernels.f64.transpose(w, w_stride, rows, cols, out, out_stride)
+
+
+cdef inline void column_sums(
+    const Kernels *kernels, const real *d, Py_ssize_t stride, Py_ssize_t rows, Py_ssize_t cols,
+    real *out, real alpha, real beta,
+) noexcept nogil:
+    if real is float:
+        kernels.f32.column_sums(d, stride, rows, cols, out, alpha, beta)
+    else:
+        kernels.f64.column_sums(d, stride, rows, cols, out, alpha, beta)
+
+
+cdef inline void activation_forward(
+    const Kernels *kernels, int activation, const real *z, real *a, Py_ssize_t stride,
+    Py_ssize_t rows, Py_ssize_t cols,
+) noexcept nogil:
+    if real is float:
+        kernels.f32.activation_forward[activation](z, a, stride, rows, cols)
+    else:
+        kernels.f64.activation_forward[activation](z, a, stride, rows, cols)
+
+
+cdef inline void activation_backward(
+    const Kernels *kernels, int activation, real *delta, const real *a, Py_ssize_t stride,
+    Py_ssize_t rows, Py_ssize_t cols,
+) noexcept nogil:
+    if real is float:
+        kernels.f32.activation_backward[activation](delta, a, stride, rows, cols)
+    else:
+        kernels.f64.activation_backward[activation](delta, a, stride, rows, cols)
+
+
+cdef inline void evaluate_loss(
+    const Kernels *kernels, int loss, const real *output, real *delta, Py_ssize_t stride,
+    Py_ssize_t rows, Py_ssize_t cols, const int32_t *labels, const real *const *targets,
+    double scale, double *row_loss,
+) noexcept nogil:
+    cdef fnn_loss_args_f32 args_f32
+    cdef fnn_loss_args_f64 args_f64
+    if real is float:
+        args_f32 = fnn_loss_args_f32(output, delta, stride, rows, cols, labels, targets, scale,
+                                     row_loss)
+        kernels.f32.loss[loss](&args_f32)
+    else:
+        args_f64 = fnn_loss_args_f64(output, delta, stride, rows, cols, labels, targets, scale,
+                                     row_loss)
+        kernels.f64.loss[loss](&args_f64)
+
+
+cdef inline void update_parameters(
+    const Kernels *kernels, int optimizer, real *w, const real *g, Py_ssize_t n, real alpha,
+    real beta,
+) noexcept nogil:
+    if real is float:
+        kernels.f32.optimizer_update[optimizer](w, g, n, alpha, beta)
+    else:
+        kernels.f64.optimizer_update[optimizer](w, g, n, alpha, beta)

@@ -1,0 +1,74 @@
+# The kinds of work in a plan, and the plain structs that they work on.
+from libc.stdint cimport int32_t
+from fastnn._core.kernels cimport Kernels, real
+
+cdef enum PhaseKind:
+    # numbered as in PHASE_KINDS of phases.pyx
+    GATHER
+    FORWARD
+    PARTIAL
+    REDUCE
+    LOSS
+    BACKWARD_INPUT
+    WEIGHT
+    BIAS
+    TRANSPOSE
+
+cdef enum UpdateMode:
+    # numbered as in UPDATE_MODES of phases.pyx
+    UPDATE_NONE
+    UPDATE_FUSED
+    UPDATE_SEPARATE
+
+cdef enum Axis:
+    ROWS
+    INPUTS
+    OUTPUTS
+
+ctypedef struct DenseLayer:
+    # One dense layer as bound to memory. Pointers are to the engine's dtype.
+    Py_ssize_t n_in, n_out
+    int activation
+    bint rowwise, blas, packed
+    Py_ssize_t vector_width
+    Py_ssize_t chunk, transposed_chunk
+    Py_ssize_t n_panels, n_transposed_panels
+    const Py_ssize_t *panels             # (n_panels + 1) first columns
+    const Py_ssize_t *transposed_panels  # (n_transposed_panels + 1)
+    void *weight           # (n_in, n_out), or panels [first column * n_in + row * width]
+    void *bias             # (n_out) or NULL
+    void *weight_grad      # stored as weight, or NULL
+    void *bias_grad
+    void *weight_transposed  # panels of (n_out, n_in), or NULL
+    void *output           # (batch, n_out), rows `stride` apart
+    void *delta            # the same shape: dL/dz
+    void **output_rows     # (batch) pointers to the rows of output
+    void **delta_rows
+    void *partial          # (chunks, batch, n_out) partial sums, or NULL
+    Py_ssize_t stride
+    Py_ssize_t partial_size  # elements between two chunks of partial
+
+ctypedef struct Step:
+    # What changes from step to step, and what all phases need.
+    const Kernels *kernels
+    DenseLayer *layers
+    Py_ssize_t batch
+    const int32_t *labels        # (batch) or NULL
+    void **target_rows           # (batch) or NULL
+    void *gathered               # (batch, n_in) contiguous copy of the batch, or NULL
+    Py_ssize_t gathered_stride
+    int loss
+    bint merged                  # the loss contains the last activation's derivative
+    double scale                 # of delta: 1 / batch
+    double *row_loss             # (batch)
+    int update
+    int optimizer
+    double learning_rate
+
+cdef void run_phase(int kind, int axis, int layer, Py_ssize_t start, Py_ssize_t stop,
+                    const Step *step, const real *const *x_rows) noexcept nogil
+cdef void forward_block(const Kernels *kernels, const DenseLayer *layer,
+                        const real *const *x_rows, Py_ssize_t row_start, Py_ssize_t row_stop,
+                        Py_ssize_t column_start, Py_ssize_t column_stop) noexcept nogil
+cdef void transpose_block(const Kernels *kernels, const DenseLayer *layer, Py_ssize_t start,
+                          Py_ssize_t stop, const real *tag) noexcept nogil

@@ -1,0 +1,380 @@
+"""The execution plan: which thread does what, in which order, and where all threads wait.
+
+A plan is a pure function of shapes, dtype, instruction set and number of threads. The *sums* that
+it leads to depend on shapes and instruction set alone: whoever owns a slice, each output element
+is summed over the same chunks in the same order (docs/DETERMINISM.md).
+
+Three ways of sharing out a dense layer, named after the axis of W (n_in, n_out) that is cut:
+
+``outputs``
+    Each thread owns columns of W: forward and dW work on those columns alone. For the first
+    layer only, which has no dX.
+``inputs``
+    Each thread owns rows of W: forward gives partial sums over its chunks of the inputs, added up
+    row by row after a barrier; dX and dW work on those rows alone. Where the layer before is cut
+    by outputs at the same places, a thread feeds on its own activations and needs no barrier.
+``rows``
+    W is small enough to be read by all: threads take rows of the mini-batch in forward and dX,
+    and rows of W in dW.
+
+Barriers are not placed by hand. Each phase declares what it reads and writes, and by which cut;
+`insert_barriers` puts one wherever two phases would touch the same numbers from two threads.
+
+Rejected: cutting the mini-batch in every layer. It needs no partial sums, but half of each W
+crosses between the caches of two cores at every step, and dW must be reduced over threads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+ALL = "all"  # every thread touches all of it
+
+# A sum of up to CHUNK terms is one chain; longer ones are cut in four, so that four threads can
+# share them out, and beyond 4 * CHUNK in chunks of CHUNK. Fixed by the length of the sum alone.
+CHUNK = 256
+# A weight gradient is one sum over up to this many rows of the batch; more rows, more sums.
+BATCH_CHUNK = 512
+# Layers whose smaller side reaches this go to BLAS when the batch reaches BLAS_MIN_BATCH.
+BLAS_MIN_WIDTH = 1024
+BLAS_MIN_BATCH = 64
+# Columns (or rows of W) of one BLAS call: fixed, so that threads do not change what BLAS sums.
+BLAS_BLOCK = 512
+# Below this many weights all threads read the whole matrix rather than exchange partial sums.
+MIN_OWNED_WEIGHTS = 1 << 15
+# Floating-point operations of a step below which a second thread costs more than it brings.
+MIN_FLOPS_PER_STEP = 1_500_000
+
+
+@dataclass(frozen=True)
+class LayerShape:
+    """What the plan must know of one dense layer."""
+
+    n_in: int
+    n_out: int
+    activation: str
+    rowwise: bool
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """How one dense layer is stored and shared out."""
+
+    shape: LayerShape
+    cut: str  # "outputs", "inputs" or "rows"
+    blas: bool
+    panels: tuple[int, ...]  # first column of each panel of W, and n_out
+    transposed_panels: tuple[int, ...]  # the same for W^T, and n_in
+    chunk: int  # length of the partial sums over n_in
+    transposed_chunk: int  # the same over n_out, in dX
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One kind of work on one layer: thread t takes bounds[t]..bounds[t + 1] of `axis`."""
+
+    kind: str
+    layer: int
+    axis: str  # "rows" of the batch, "inputs" or "outputs" of the layer
+    bounds: tuple[int, ...]
+    barrier: bool = False  # all threads wait before this phase
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All of it. `forward` and `backward` are run in this order at every step."""
+
+    dtype: str
+    isa: str
+    n_threads: int
+    batch_size: int
+    update: str  # "fused": inside dW; "separate": after dW; "none": the caller updates
+    layers: tuple[LayerPlan, ...]
+    forward: tuple[Phase, ...]
+    backward: tuple[Phase, ...]
+
+    @property
+    def uses_blas(self) -> bool:
+        return any(layer.blas for layer in self.layers)
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.dtype} on {self.isa}, {self.n_threads} thread(s), batch {self.batch_size}, "
+            f"update {self.update}"
+        ]
+        for i, layer in enumerate(self.layers):
+            shape = layer.shape
+            n_chunks = count_chunks(shape.n_in, layer.chunk)
+            lines.append(
+                f"layer {i}: {shape.n_in} -> {shape.n_out} {shape.activation}, "
+                + ("BLAS" if layer.blas else f"own tile, {len(layer.panels) - 1} panel(s)")
+                + f", cut by {layer.cut}, {n_chunks} partial sum(s)"
+            )
+        for phase in self.forward + self.backward:
+            lines.append(
+                ("--- barrier\n" if phase.barrier else "")
+                + f"{phase.kind:>15} {phase.layer}  {phase.axis} "
+                + " | ".join(str(bound) for bound in phase.bounds)
+            )
+        n_barriers = sum(phase.barrier for phase in self.forward + self.backward)
+        lines.append(f"{n_barriers} barrier(s) per step")
+        return "\n".join(lines)
+
+
+def cut_evenly(n: int, n_parts: int, unit: int = 1) -> tuple[int, ...]:
+    """Bounds of `n_parts` nearly equal parts of range(n), on multiples of `unit`."""
+    n_units = -(-n // unit)
+    return tuple(min(n, n_units * i // n_parts * unit) for i in range(n_parts + 1))
+
+
+def choose_panels(n: int, vector_width: int, panel_width: int) -> tuple[int, ...]:
+    """Columns of W, in panels of nearly equal width: 7 vectors make 4 + 3, 33 make 8 x 4 - 3 x 1."""
+    n_vectors = -(-n // vector_width)
+    n_panels = -(-n_vectors * vector_width // panel_width)
+    return tuple(min(n, n_vectors * i // n_panels * vector_width) for i in range(n_panels + 1))
+
+
+def choose_chunk(n: int) -> int:
+    """Length of the partial sums over `n` terms."""
+    return n if n <= CHUNK else min(CHUNK, -(-n // 4))
+
+
+def count_chunks(n: int, chunk: int) -> int:
+    return -(-n // chunk)
+
+
+def choose_stride(n: int, itemsize: int) -> int:
+    """Elements between rows of scratch: whole cache lines, an odd number of them.
+
+    Rows a multiple of 4 KiB apart would all fall into the same few sets of L1.
+    """
+    lines = -(-n * itemsize // 64)
+    return (lines | 1) * 64 // itemsize
+
+
+def choose_n_threads(shapes, batch_size: int, available: int) -> int:
+    """One thread for small steps, all of them for the rest."""
+    flops = 6 * batch_size * sum(shape.n_in * shape.n_out for shape in shapes)
+    return available if flops >= MIN_FLOPS_PER_STEP else 1
+
+
+def _is_balanced(bounds: tuple[int, ...]) -> bool:
+    """Whether no part is more than 6% above the mean."""
+    n_parts = len(bounds) - 1
+    largest = max(b - a for a, b in zip(bounds, bounds[1:], strict=False))
+    return largest * n_parts <= 1.06 * bounds[-1]
+
+
+def plan_layer(first, shape, batch_size, widths, n_threads) -> LayerPlan:
+    """Decide how one layer is stored and which axis of its weight the threads own."""
+    panels = choose_panels(shape.n_out, *widths)
+    chunk = choose_chunk(shape.n_in)
+    blas = (
+        not shape.rowwise
+        and min(shape.n_in, shape.n_out) >= BLAS_MIN_WIDTH
+        and batch_size >= BLAS_MIN_BATCH
+    )
+    if blas:
+        cut = "outputs"
+    elif n_threads == 1 or shape.n_in * shape.n_out < MIN_OWNED_WEIGHTS:
+        cut = "rows"
+    elif first and not shape.rowwise and _is_balanced(cut_panels(panels, n_threads)):
+        cut = "outputs"
+    elif count_chunks(shape.n_in, chunk) >= n_threads:
+        cut = "inputs"
+    else:
+        cut = "rows"
+    return LayerPlan(
+        shape=shape,
+        cut=cut,
+        blas=blas,
+        panels=panels,
+        transposed_panels=choose_panels(shape.n_in, *widths),
+        chunk=chunk,
+        transposed_chunk=choose_chunk(shape.n_out),
+    )
+
+
+def cut_panels(panels: tuple[int, ...], n_threads: int) -> tuple[int, ...]:
+    """Bounds, in columns, of nearly equal runs of whole panels."""
+    return tuple(panels[i] for i in cut_evenly(len(panels) - 1, n_threads))
+
+
+def cut_inputs(layer: LayerPlan, n_threads: int) -> tuple[int, ...]:
+    """Rows of W that each thread owns."""
+    unit = layer.chunk if layer.cut == "inputs" else 1
+    return cut_evenly(layer.shape.n_in, n_threads, unit)
+
+
+def cut_outputs(layer: LayerPlan, n_threads: int) -> tuple[int, ...]:
+    """Columns of W that each thread owns."""
+    if layer.blas:
+        return cut_evenly(layer.shape.n_out, n_threads, BLAS_BLOCK)
+    return cut_panels(layer.panels, n_threads)
+
+
+def list_forward(layers, batch_size: int, n_threads: int) -> list[Phase]:
+    """Phases from the batch to the loss."""
+    rows = cut_evenly(batch_size, n_threads)
+    phases = [Phase("gather", 0, "rows", rows)] if layers[0].blas else []
+    for i, layer in enumerate(layers):
+        if layer.cut == "inputs":
+            phases.append(Phase("partial", i, "inputs", cut_inputs(layer, n_threads)))
+            phases.append(Phase("reduce", i, "rows", rows))
+        elif layer.cut == "outputs":
+            phases.append(Phase("forward", i, "outputs", cut_outputs(layer, n_threads)))
+        else:
+            phases.append(Phase("forward", i, "rows", rows))
+    phases.append(Phase("loss", len(layers) - 1, "rows", rows))
+    return phases
+
+
+def list_backward(layers, batch_size: int, n_threads: int, update: str) -> list[Phase]:
+    """Phases from the loss to the gradients (and the updated weights).
+
+    The chain of deltas comes whole before the first weight changes: whether the step is finite
+    can then be known before anything is written.
+    """
+    rows = cut_evenly(batch_size, n_threads)
+    deltas, gradients, transposes = [], [], []
+    for i in reversed(range(len(layers))):
+        layer = layers[i]
+        axis = "outputs" if layer.cut == "outputs" else "inputs"
+        cut = cut_outputs if layer.cut == "outputs" else cut_inputs
+        gradients.append(Phase("weight", i, axis, cut(layer, n_threads)))
+        gradients.append(Phase("bias", i, "outputs", cut_outputs(layer, n_threads)))
+        if i == 0:
+            continue
+        if layer.blas:
+            inputs = cut_evenly(layer.shape.n_in, n_threads, BLAS_BLOCK)
+        else:
+            inputs = cut_panels(layer.transposed_panels, n_threads)
+            transposes.append(Phase("transpose", i, "inputs", inputs))
+        if layer.cut == "rows" or layers[i - 1].shape.rowwise:
+            deltas.append(Phase("backward_input", i, "rows", rows))
+        else:
+            deltas.append(Phase("backward_input", i, "inputs", inputs))
+    if update == "none":  # the caller may have written to the weights: transpose them afresh
+        return transposes + deltas + gradients
+    return deltas + gradients + transposes
+
+
+def list_accesses(phase: Phase, layers) -> list[tuple[str, str, tuple[int, ...], bool]]:
+    """(buffer, axis by which threads share it, bounds, written) of everything a phase touches."""
+    i, bounds, kind = phase.layer, phase.bounds, phase.kind
+    by_rows = phase.axis == "rows"
+
+    def access(buffer, layer, axis, writes=False):
+        cut = bounds if axis != ALL else ()
+        return (f"{buffer}{layer}", axis, cut, writes)
+
+    whole_or_own = "rows" if by_rows else ALL
+    own_outputs = "rows" if by_rows else "columns"
+    weight_axis = ALL if by_rows else phase.axis
+    before = "x" if i == 0 else f"a{i - 1}"
+    if kind == "gather":
+        return [("x", "rows", bounds, True)]
+    if kind == "forward":
+        return [
+            (before, whole_or_own, bounds if by_rows else (), False),
+            access("w", i, weight_axis),
+            access("b", i, ALL if by_rows else "columns"),
+            access("a", i, own_outputs, writes=True),
+        ]
+    if kind == "partial":
+        return [
+            (before, "columns", bounds, False),
+            access("w", i, "inputs"),
+            access("partial", i, "inputs", writes=True),
+        ]
+    if kind == "reduce":
+        return [
+            access("partial", i, "rows"),
+            access("b", i, ALL),
+            access("a", i, "rows", writes=True),
+        ]
+    if kind == "loss":
+        return [access("a", i, "rows"), access("delta", i, "rows", writes=True)]
+    if kind == "backward_input":
+        source = "w" if layers[i].blas else "wt"
+        return [
+            access("delta", i, whole_or_own),
+            access(source, i, weight_axis),
+            access("a", i - 1, own_outputs),
+            access("delta", i - 1, own_outputs, writes=True),
+        ]
+    if kind == "weight":
+        by_inputs = phase.axis == "inputs"
+        return [
+            (before, "columns" if by_inputs else ALL, bounds if by_inputs else (), False),
+            access("delta", i, ALL if by_inputs else "columns"),
+            access("w", i, phase.axis, writes=True),
+        ]
+    if kind == "bias":
+        return [access("delta", i, "columns"), access("b", i, "columns", writes=True)]
+    if kind == "transpose":
+        return [access("w", i, "inputs"), access("wt", i, "inputs", writes=True)]
+    raise ValueError(f"unknown phase kind {kind!r}")
+
+
+def conflicts(one, other) -> bool:
+    """Whether two accesses, by different threads and with no barrier between, could collide."""
+    buffer, axis, bounds, writes = one
+    other_buffer, other_axis, other_bounds, other_writes = other
+    if buffer != other_buffer or not (writes or other_writes):
+        return False
+    return axis == ALL or axis != other_axis or bounds != other_bounds
+
+
+def insert_barriers(phases: list[Phase], layers, n_threads: int) -> list[Phase]:
+    """Mark the phases that all threads must wait before; the list is run again and again."""
+    if n_threads == 1:
+        return phases
+    barrier = [False] * len(phases)
+    pending: list = []  # accesses since the last barrier
+    for _ in range(2):  # the second round sees what the end of one step leaves for the next
+        for i, phase in enumerate(phases):
+            accesses = list_accesses(phase, layers)
+            if barrier[i] or any(conflicts(a, b) for a in accesses for b in pending):
+                barrier[i] = True
+                pending = []
+            pending = pending + accesses
+    return [replace(phase, barrier=flag) for phase, flag in zip(phases, barrier, strict=True)]
+
+
+def make_plan(
+    shapes, batch_size, *, dtype, isa, widths, n_threads, update, plan_batch_size=None
+) -> Plan:
+    """Plan the steps of a network.
+
+    Parameters
+    ----------
+    shapes : sequence of LayerShape
+    batch_size : int
+        Rows of one step.
+    dtype, isa : str
+    widths : (int, int)
+        Elements in a vector, and columns in the widest panel, of this dtype and ISA.
+    n_threads : int
+    update : {"fused", "separate", "none"}
+    plan_batch_size : int, optional
+        The batch size that decides how weights are stored, where it is not `batch_size`: the
+        last, shorter batch of an epoch uses the layout of the others.
+    """
+    layers = tuple(
+        plan_layer(i == 0, shape, plan_batch_size or batch_size, widths, n_threads)
+        for i, shape in enumerate(shapes)
+    )
+    forward = list_forward(layers, batch_size, n_threads)
+    backward = list_backward(layers, batch_size, n_threads, update)
+    phases = insert_barriers(forward + backward, layers, n_threads)
+    return Plan(
+        dtype=dtype,
+        isa=isa,
+        n_threads=n_threads,
+        batch_size=batch_size,
+        update=update,
+        layers=layers,
+        forward=tuple(phases[: len(forward)]),
+        backward=tuple(phases[len(forward) :]),
+    )

@@ -1,0 +1,152 @@
+"""From a network's settings to bound plans: what `Network` runs, without any of its bookkeeping."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastnn import _threads
+from fastnn._core import kernels
+from fastnn._core.binding import Binding
+from fastnn._core.engine import Engine, update_arena
+from fastnn._core.inference import Predictor, compute_row_losses
+from fastnn._core.plan import BATCH_CHUNK, LayerShape, Plan, choose_n_threads, make_plan
+
+PREDICTION_BLOCK = 120  # rows that pass through all layers together; 20 tiles of 6
+# From this many rows on, a prediction is worth copying the weights into panels first.
+PACK_MIN_ROWS = 256
+# The explicit loop starts a region at every call, so it takes more work to pay for threads.
+EXPLICIT_FACTOR = 16
+
+
+def make_shapes(n_features: int, layers, output_activation: str) -> list[LayerShape]:
+    """What the plan must know of the layers, the last with the activation that is applied."""
+    widths = [n_features, *(layer.units for layer in layers)]
+    activations = [layer.activation for layer in layers[:-1]] + [output_activation]
+    return [
+        LayerShape(n_in, n_out, activation, kernels.is_rowwise(activation))
+        for n_in, n_out, activation in zip(widths, widths[1:], activations, strict=False)
+    ]
+
+
+def plan_training(
+    shapes, batch_size: int, n_rows: int, dtype: str, n_threads: int | None
+) -> tuple[Plan, Plan | None]:
+    """The plan of a full batch, and of the shorter one that ends an epoch."""
+    batch_size = min(batch_size, n_rows)
+    available = n_threads or _threads.count_available()
+    options = dict(
+        dtype=dtype,
+        isa=kernels.get_isa(),
+        widths=(kernels.get_vector_width(dtype), kernels.get_panel_width(dtype)),
+        n_threads=n_threads or choose_n_threads(shapes, batch_size, available),
+        update="fused" if batch_size <= BATCH_CHUNK else "separate",
+        plan_batch_size=batch_size,
+    )
+    plan = make_plan(shapes, batch_size, **options)
+    rest = n_rows % batch_size
+    return plan, make_plan(shapes, rest, **options) if rest else None
+
+
+def make_trainer(parameters, plans, loss: str, merged: bool) -> tuple[Binding, Engine]:
+    """An engine that updates packed copies of the weights; `Binding.pack` and `unpack` them."""
+    plan, last_plan = plans
+    binding = Binding(plan, parameters.weights, None, plan.batch_size, packed=True, training=True)
+    return binding, Engine(binding, loss, merged, last_plan)
+
+
+def make_stepper(
+    parameters, shapes, batch_size: int, dtype: str, n_threads: int | None, loss: str, merged: bool
+) -> Engine:
+    """An engine for one forward and backward at a time, on the weights where they lie."""
+    n_threads = n_threads or choose_n_threads(
+        shapes, -(-batch_size // EXPLICIT_FACTOR), _threads.count_available()
+    )
+    plan = make_plan(
+        shapes,
+        batch_size,
+        dtype=dtype,
+        isa=kernels.get_isa(),
+        widths=(kernels.get_vector_width(dtype), kernels.get_panel_width(dtype)),
+        n_threads=n_threads,
+        update="none",
+    )
+    binding = Binding(
+        plan, parameters.weights, parameters.weight_grads, batch_size, packed=False, training=True
+    )
+    return Engine(binding, loss, merged)
+
+
+class PredictorPool:
+    """Predictors of one network; each call of `run` has one to itself, scratch and all."""
+
+    def __init__(self, parameters, dtype: str) -> None:
+        self._parameters = parameters
+        self._dtype = dtype
+        self._idle: dict[tuple, list] = {}
+
+    def run(self, X, shapes, n_threads: int | None) -> np.ndarray:
+        """Output (n_rows, n_out) of the last layer for the rows of X."""
+        n_rows = len(X)
+        out = np.empty((n_rows, shapes[-1].n_out), dtype=self._dtype)
+        n_threads = self._choose_n_threads(shapes, n_rows, n_threads)
+        packed = n_rows >= PACK_MIN_ROWS
+        idle = self._idle.setdefault((shapes[-1].activation, n_threads, packed), [])
+        try:
+            binding, predictor = idle.pop()
+        except IndexError:
+            binding, predictor = self._make(shapes, n_threads, packed)
+        if packed:
+            binding.pack()
+        if n_threads == 1:
+            predictor.run(X, out)
+        else:
+            _threads.run_interruptibly(lambda: predictor.run(X, out), lambda: None)
+        if not packed:  # a packed one holds a copy of the weights, which no call leaves behind
+            idle.append((binding, predictor))
+        return out
+
+    def _choose_n_threads(self, shapes, n_rows: int, n_threads: int | None) -> int:
+        n_blocks = -(-n_rows // PREDICTION_BLOCK)
+        if n_threads is None:
+            available = _threads.count_available()
+            n_threads = choose_n_threads(shapes, n_rows // EXPLICIT_FACTOR, available)
+        return min(n_threads, n_blocks)
+
+    def _make(self, shapes, n_threads: int, packed: bool) -> tuple[Binding, Predictor]:
+        plan = make_plan(
+            shapes,
+            1,
+            dtype=self._dtype,
+            isa=kernels.get_isa(),
+            widths=(kernels.get_vector_width(self._dtype), kernels.get_panel_width(self._dtype)),
+            n_threads=1,
+            update="none",
+        )
+
+        def bind(packed):
+            weights = self._parameters.weights
+            return Binding(plan, weights, None, PREDICTION_BLOCK, packed=packed, training=False)
+
+        bindings = [bind(packed)]
+        for _ in range(n_threads - 1):
+            bindings.append(bind(False))
+            bindings[-1].share_weights(bindings[0])
+        return bindings[0], Predictor(bindings, PREDICTION_BLOCK)
+
+
+def score(scores: np.ndarray, loss, labels, targets) -> dict[str, float]:
+    """Mean loss of the scores and, where the loss takes classes, the accuracy."""
+    losses = compute_row_losses(scores, loss.name, labels, targets)
+    # Summed one after the other: the order that a training epoch uses.
+    result = {"loss": float(np.add.accumulate(losses)[-1] / len(losses))}
+    if loss.takes_classes:
+        truth = labels if targets is None else targets.argmax(axis=1)
+        result["accuracy"] = float(np.mean(scores.argmax(axis=1) == truth))
+    return result
+
+
+def apply_update(parameters, optimizer) -> None:
+    """One optimizer step over the whole arena."""
+    update_arena(
+        optimizer.name, parameters.values, parameters.gradients, optimizer.learning_rate
+    )

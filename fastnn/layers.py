@@ -1,0 +1,64 @@
+"""Layers: settings, and views of a network's parameters. No arithmetic."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastnn._core.kernels import list_activations
+from fastnn._validate import check_choice, check_int
+
+
+class Dense:
+    """A fully connected layer, a = f(x W + b).
+
+    Parameters
+    ----------
+    units : int
+        Outputs of the layer.
+    activation : str, default "identity"
+        "identity", "relu", "sigmoid", "tanh" or "softmax".
+    use_bias : bool, default True
+
+    Attributes
+    ----------
+    weight : ndarray (n_in, units)
+        A writable view of the network's parameters. Courses that write W[to, from] mean
+        ``weight.T``.
+    bias : ndarray (units,) or None
+    weight_grad, bias_grad : ndarray
+        What `Network.backward` computed last; the same shapes.
+    """
+
+    def __init__(self, units: int, activation: str = "identity", *, use_bias: bool = True) -> None:
+        self.units = check_int("units", units, 1)
+        self.activation = check_choice("activation", activation, list_activations())
+        self.use_bias = bool(use_bias)
+        self._views: dict[str, np.ndarray | None] = {}
+
+    def __repr__(self) -> str:
+        bias = "" if self.use_bias else ", use_bias=False"
+        return f"Dense({self.units}, {self.activation!r}{bias})"
+
+    @property
+    def weight(self) -> np.ndarray:
+        return self._view("weight")
+
+    @property
+    def bias(self) -> np.ndarray | None:
+        return self._view("bias")
+
+    @property
+    def weight_grad(self) -> np.ndarray:
+        return self._view("weight_grad")
+
+    @property
+    def bias_grad(self) -> np.ndarray | None:
+        return self._view("bias_grad")
+
+    def _view(self, name: str):
+        if not self._views:
+            raise AttributeError(
+                f"this Dense layer has no {name} yet: its input width is unknown. Pass "
+                "n_features to Network, or call fit or forward first"
+            )
+        return self._views[name]

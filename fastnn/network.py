@@ -1,0 +1,462 @@
+"""Network: a stack of dense layers that trains, predicts, saves itself and explains what it does.
+
+It owns the settings and the parameters, checks what users hand in (through ``_validate``) and
+hands the work to the engine. No arithmetic here.
+"""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+
+from fastnn import _programs, _threads, _validate, model_file
+from fastnn._parameters import Parameters
+from fastnn._training import Training
+from fastnn.history import History
+from fastnn.initializers import initialize_weight
+from fastnn.layers import Dense
+from fastnn.losses import Loss
+from fastnn.optimizers import SGD
+
+_HEADER_KEYS = {"layers", "loss", "n_features", "dtype", "seed", "epoch", "classes"}
+
+
+class Network:
+    """A feed-forward network.
+
+    Parameters
+    ----------
+    layers : list of Dense
+        From the first hidden layer to the output.
+    loss : str, default "softmax_cross_entropy"
+        "softmax_cross_entropy" (classes) or "mse" (values). The mean over the batch is trained.
+    n_features : int, optional
+        Width of the input. Given here, the network is built at once; otherwise by the first data.
+    dtype : {"float32", "float64"}
+        Of parameters and all arithmetic. Losses are always summed in float64.
+    seed : int, default 0
+        Of the initial weights and the order of the rows. Same seed, same data, same bits: from
+        run to run and for any number of threads, on one instruction set and BLAS.
+    n_threads : int, optional
+        None chooses (one for small steps); an integer is exact.
+    classes : array-like, optional
+        The labels in the order of the outputs. By default the sorted labels of the first fit.
+
+    Attributes
+    ----------
+    layers : list of Dense
+        With views of the parameters: ``weight``, ``bias``, ``weight_grad``, ``bias_grad``.
+    classes : ndarray or None
+    n_features, n_outputs : int
+    parameter_vector, gradient_vector : ndarray (n_parameters,)
+        All parameters, and all gradients of the last `backward`, as one writable view each.
+    history : History or None
+        Of the last fit.
+    """
+
+    def __init__(
+        self,
+        layers,
+        loss: str = "softmax_cross_entropy",
+        *,
+        n_features: int | None = None,
+        dtype: str = "float32",
+        seed: int = 0,
+        n_threads: int | None = None,
+        classes=None,
+    ) -> None:
+        self.layers = _check_layers(layers)
+        self.loss = Loss(loss)
+        self.dtype = _validate.check_choice("dtype", str(np.dtype(dtype)), ["float32", "float64"])
+        self.seed = _validate.check_int("seed", seed, 0, 2**64 - 1)
+        self.n_threads = _threads.check_n_threads(n_threads)
+        self.n_outputs = self.layers[-1].units
+        self._merged = self.loss.check_output_activation(self.layers[-1].activation)
+        self.classes = None if classes is None else self._check_classes(classes)
+        self.n_features: int | None = None
+        self.history: History | None = None
+        self._epoch = 0  # of the next fit; the order of the rows depends on it
+        self._parameters: Parameters | None = None
+        self._stepper = None
+        self._writer = threading.Lock()
+        if n_features is not None:
+            self._build(_validate.check_int("n_features", n_features, 1))
+
+    def __repr__(self) -> str:
+        return f"Network({self.layers}, loss={self.loss.name!r}, n_features={self.n_features})"
+
+    # --- building ------------------------------------------------------------------------------
+
+    def _build(self, n_features: int) -> None:
+        self.n_features = n_features
+        self._parameters = Parameters(n_features, self.layers, self.dtype)
+        for layer, (weight, bias), (weight_grad, bias_grad) in zip(
+            self.layers, self._parameters.weights, self._parameters.weight_grads, strict=True
+        ):
+            layer._views = {
+                "weight": weight,
+                "bias": bias,
+                "weight_grad": weight_grad,
+                "bias_grad": bias_grad,
+            }
+        outputs = {"scores": "identity" if self._merged else self.layers[-1].activation}
+        outputs["output"] = self.layers[-1].activation
+        outputs["probabilities"] = self.loss.merged_activation if self._merged else "identity"
+        self._shapes = {
+            what: _programs.make_shapes(n_features, self.layers, activation)
+            for what, activation in outputs.items()
+        }
+        self._predictors = _programs.PredictorPool(self._parameters, self.dtype)
+        self._stepper = None
+        self.reset()
+
+    def reset(self, seed: int | None = None) -> None:
+        """Start over: new random weights, biases at 0, epochs counted from 0.
+
+        Parameters
+        ----------
+        seed : int, optional
+            By default the present one.
+        """
+        self._require_built()
+        if seed is not None:
+            self.seed = _validate.check_int("seed", seed, 0, 2**64 - 1)
+        self._epoch = 0
+        self.history = None
+        for i, layer in enumerate(self.layers):
+            initialize_weight(layer.weight, layer.activation, self.seed, i)
+            if layer.bias is not None:
+                layer.bias[...] = 0
+
+    def _require_built(self) -> Parameters:
+        if self._parameters is None:
+            raise ValueError(
+                "the network is not built: its input width is unknown. Pass n_features to "
+                "Network, or call fit or forward first"
+            )
+        return self._parameters
+
+    @property
+    def parameter_vector(self) -> np.ndarray:
+        return self._require_built().values
+
+    @property
+    def gradient_vector(self) -> np.ndarray:
+        return self._require_built().gradients
+
+    # --- checks --------------------------------------------------------------------------------
+
+    def _check_classes(self, classes) -> np.ndarray:
+        classes = _validate.as_classes(classes)
+        if not self.loss.takes_classes:
+            raise ValueError(f"classes were given, but the loss {self.loss.name!r} takes values")
+        if len(classes) != self.n_outputs:
+            raise ValueError(
+                f"classes has {len(classes)} entries, but the last layer has {self.n_outputs} "
+                f"units: end the network with Dense({len(classes)})"
+            )
+        return classes
+
+    def _check_X(self, X, name: str = "X") -> np.ndarray:
+        return _validate.as_matrix(X, name, self.dtype, self.n_features)
+
+    def _check_y(self, y, n_rows: int, classes, name: str = "y"):
+        """Labels or targets, the other being None, and the classes."""
+        if self.loss.takes_classes and _validate.is_label_vector(y):
+            if classes is None:
+                classes = self._find_classes(y, name)
+            labels, classes = _validate.encode_labels(y, classes, n_rows, name)
+            return labels, None, classes
+        targets = _validate.as_targets(y, n_rows, self.n_outputs, self.dtype, name)
+        if self.loss.takes_classes:
+            _validate.check_probability_rows(targets, name)
+            if classes is None:
+                classes = _validate.as_classes(range(self.n_outputs))
+        return None, targets, classes
+
+    def _find_classes(self, y, name: str) -> np.ndarray:
+        """The classes of a first fit: the labels, or all integers up to the number of outputs."""
+        classes = _validate.encode_labels(y, None, None, name)[1]
+        if len(classes) == self.n_outputs:
+            return classes
+        if classes.dtype.kind == "i":  # some may be absent; one out of range is told by its row
+            return _validate.as_classes(range(self.n_outputs))
+        raise ValueError(
+            f"{name} has {len(classes)} classes, but the last layer has {self.n_outputs} units: "
+            f"end the network with Dense({len(classes)}), or pass classes="
+        )
+
+    # --- training ------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        X,
+        y,
+        *,
+        epochs: int = 10,
+        batch_size: int = 32,
+        optimizer: SGD | None = None,
+        validation=None,
+        shuffle: bool = True,
+        progress: bool = False,
+    ) -> History:
+        """Train for a number of epochs, going on from the present weights.
+
+        Parameters
+        ----------
+        X : array-like (n_rows, n_features)
+        y : array-like (n_rows,) or (n_rows, n_outputs)
+            Class labels (integers, booleans or strings), rows of class probabilities, or values.
+        epochs, batch_size : int
+            The last batch of an epoch may be shorter.
+        optimizer : SGD, optional
+            By default ``SGD()``.
+        validation : (X, y), optional
+            Evaluated after each epoch.
+        shuffle : bool, default True
+            A new order of the rows in each epoch.
+        progress : bool, default False
+            Show a progress bar with the loss.
+
+        Returns
+        -------
+        History
+            One row per epoch: epoch, loss (the mean over the epoch), seconds, learning_rate, and
+            val_loss and val_accuracy where there is a validation set.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For unusable arguments; the network is unchanged.
+        FloatingPointError
+            When the loss becomes NaN or infinite; the weights are those before the last call of
+            the engine (the last epoch where there is validation or progress, else this fit).
+        KeyboardInterrupt
+            After the current step on Ctrl-C; its weights are kept.
+        """
+        epochs = _validate.check_int("epochs", epochs, 1)
+        batch_size = _validate.check_int("batch_size", batch_size, 1)
+        optimizer = _check_optimizer(optimizer)
+        X = self._check_X(X)
+        labels, targets, classes = self._check_y(y, len(X), self.classes)
+        if validation is not None:
+            validation = self._check_validation(validation, X.shape[1], classes)
+        if not self._writer.acquire(blocking=False):
+            raise RuntimeError("model is being fitted in another thread; wait for it to end")
+        try:
+            if self._parameters is None:
+                self._build(X.shape[1])
+            self.classes = classes
+            self._stepper = None
+            training = Training(self, X, labels, targets, batch_size, optimizer, shuffle)
+            self.history = training.history
+            training.run(epochs, validation, progress)
+            return training.history
+        finally:
+            self._writer.release()
+
+    def _check_validation(self, validation, n_features: int, classes):
+        try:
+            X, y = validation
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"validation must be a pair (X, y), got {type(validation).__name__}"
+            ) from None
+        X = _validate.as_matrix(X, "validation X", self.dtype, n_features)
+        labels, targets, _ = self._check_y(y, len(X), classes, "validation y")
+        return X, labels, targets
+
+    # --- the explicit loop ---------------------------------------------------------------------
+
+    def forward(self, X, y=None):
+        """One forward pass over a batch.
+
+        Parameters
+        ----------
+        X : array-like (batch, n_features)
+        y : array-like, optional
+            Targets as in `fit`.
+
+        Returns
+        -------
+        float or ndarray
+            With `y` the mean loss over the batch, ready for `backward`. Without, what the last
+            layer's activation gives, (batch, n_outputs).
+        """
+        X = self._check_X(X)
+        if y is None:
+            self._build_for(X)
+            return self._predictors.run(X, self._shapes["output"], self.n_threads)
+        labels, targets, classes = self._check_y(y, len(X), self.classes)
+        self._build_for(X)
+        self.classes = classes
+        if self._stepper is None or self._stepper.batch_size != len(X):
+            self._stepper = _programs.make_stepper(
+                self._parameters, self._shapes["scores"], len(X), self.dtype, self.n_threads,
+                self.loss.name, self._merged,
+            )
+        return self._stepper.forward(X, labels, targets)
+
+    def backward(self) -> None:
+        """Gradients of the last `forward` with targets, into the layers' ``*_grad`` views."""
+        if self._stepper is None:
+            raise RuntimeError("backward needs a forward pass with targets before it")
+        self._stepper.backward()
+
+    def apply_update(self, optimizer: SGD) -> None:
+        """Update all parameters with the gradients of the last `backward`."""
+        parameters = self._require_built()
+        _programs.apply_update(parameters, _check_optimizer(optimizer))
+
+    def _build_for(self, X: np.ndarray) -> None:
+        if self._parameters is None:
+            self._build(X.shape[1])
+
+    # --- prediction ----------------------------------------------------------------------------
+
+    def _run(self, X, what: str) -> np.ndarray:
+        self._require_built()
+        X = self._check_X(X)
+        if self._writer.locked():
+            raise RuntimeError("model is being fitted in another thread; wait for it to end")
+        return self._predictors.run(X, self._shapes[what], self.n_threads)
+
+    def predict(self, X) -> np.ndarray:
+        """Predicted classes (n_rows,), or values (n_rows, n_outputs); (n_rows,) for one output.
+
+        A row's result does not depend on the rows beside it, to the bit.
+        """
+        if self.loss.takes_classes:
+            winners = self._run(X, "scores").argmax(axis=1)
+            return winners if self.classes is None else self.classes[winners]
+        output = self._run(X, "output")
+        return output[:, 0] if self.n_outputs == 1 else output
+
+    def predict_proba(self, X) -> np.ndarray:
+        """Probability of each class, (n_rows, n_outputs), in the order of ``classes``."""
+        if not self.loss.takes_classes:
+            raise ValueError(
+                f"predict_proba needs a classifier, but the loss {self.loss.name!r} takes values: "
+                "use predict"
+            )
+        return self._run(X, "probabilities")
+
+    def evaluate(self, X, y) -> dict[str, float]:
+        """Mean loss on (X, y) and, for classifiers, the accuracy: {"loss": ..., "accuracy": ...}."""
+        X = self._check_X(X)
+        labels, targets, _ = self._check_y(y, len(X), self.classes)
+        scores = self._run(X, "scores")
+        return _programs.score(scores, self.loss, labels, targets)
+
+    # --- words and files -----------------------------------------------------------------------
+
+    def summary(self) -> str:
+        """A table of the layers with shapes and numbers of parameters."""
+        self._require_built()
+        lines = [f"{'layer':<8}{'shape':>16}  {'activation':<12}{'parameters':>12}"]
+        for i, layer in enumerate(self.layers):
+            n_in, n_out = layer.weight.shape
+            size = layer.weight.size + (0 if layer.bias is None else layer.bias.size)
+            shape = f"{n_in} -> {n_out}"
+            lines.append(f"{i:<8}{shape:>16}  {layer.activation:<12}{size:>12,}")
+        lines.append(f"{len(self.parameter_vector):,} parameters, {self.dtype}, {self.loss.name}")
+        return "\n".join(lines)
+
+    def explain(self, batch_size: int = 32) -> str:
+        """The plan that `fit` runs for this batch size: phases, slices of the threads, barriers."""
+        self._require_built()
+        batch_size = _validate.check_int("batch_size", batch_size, 1)
+        plan, _ = _programs.plan_training(
+            self._shapes["scores"], batch_size, batch_size, self.dtype, self.n_threads
+        )
+        return str(plan)
+
+    def save(self, path) -> None:
+        """Write the network to `path` (safetensors), atomically.
+
+        Raises
+        ------
+        OSError
+            With errno and path; what was at `path` before is still there.
+        """
+        self._require_built()
+        header = {
+            "layers": [
+                {"units": d.units, "activation": d.activation, "use_bias": d.use_bias}
+                for d in self.layers
+            ],
+            "loss": self.loss.name,
+            "n_features": self.n_features,
+            "dtype": self.dtype,
+            "seed": self.seed,
+            "epoch": self._epoch,
+            "classes": None if self.classes is None else self.classes.tolist(),
+        }
+        tensors = {
+            f"layers.{i}.{name}": array
+            for i, pair in enumerate(self._parameters.weights)
+            for name, array in zip(("weight", "bias"), pair, strict=True)
+            if array is not None
+        }
+        model_file.write_model(path, header, tensors)
+
+
+def load(path, *, n_threads: int | None = None) -> Network:
+    """Read a network that `Network.save` wrote.
+
+    Raises
+    ------
+    CorruptModelError
+        A ValueError: the file is damaged, no fastnn model, or of a newer version.
+    OSError
+        The file cannot be read.
+    """
+    header, tensors = model_file.read_model(path)
+    try:
+        if set(header) != _HEADER_KEYS:
+            raise ValueError(f"fields {sorted(header)}")
+        layers = [Dense(**settings) for settings in header["layers"]]
+        options = {key: header[key] for key in ("n_features", "dtype", "seed", "classes")}
+        net = Network(layers, header["loss"], n_threads=n_threads, **options)
+        net._epoch = _validate.check_int("epoch", header["epoch"], 0)
+        _set_parameters(net, tensors)
+    except (TypeError, ValueError, KeyError) as error:
+        raise model_file.CorruptModelError(
+            str(path), "header", "the description of a network", str(error)
+        ) from None
+    return net
+
+
+def _set_parameters(net: Network, tensors: dict[str, np.ndarray]) -> None:
+    expected = {}
+    for i, layer in enumerate(net.layers):
+        expected[f"layers.{i}.weight"] = layer.weight
+        if layer.bias is not None:
+            expected[f"layers.{i}.bias"] = layer.bias
+    found = {name: (array.shape, str(array.dtype)) for name, array in tensors.items()}
+    wanted = {name: (view.shape, str(view.dtype)) for name, view in expected.items()}
+    if found != wanted:
+        raise ValueError(f"tensors {found}, where the layers need {wanted}")
+    for name, view in expected.items():
+        view[...] = tensors[name]
+
+
+def _check_layers(layers) -> list[Dense]:
+    layers = list(layers)
+    if not layers:
+        raise ValueError("layers is empty; expected at least one Dense")
+    for i, layer in enumerate(layers):
+        if not isinstance(layer, Dense):
+            raise TypeError(f"layers[{i}] is {layer!r}; expected a fastnn.Dense")
+        if layer._views or any(layer is other for other in layers[:i]):
+            raise ValueError(f"layers[{i}] is already part of a network; make a new Dense for each")
+    return layers
+
+
+def _check_optimizer(optimizer) -> SGD:
+    if optimizer is None:
+        return SGD()
+    if not isinstance(optimizer, SGD):
+        raise TypeError(f"optimizer is {optimizer!r}; expected a fastnn.SGD")
+    return optimizer

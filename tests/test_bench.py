@@ -1,0 +1,189 @@
+"""The benchmarks work: a tiny workload through a real worker, the rules of the tables, the judge.
+
+Nothing here asserts a time.
+"""
+
+import gzip
+import json
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+# At the end of the path: an installed fastnn comes before the sources.
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+from bench import data, driver, machine, report
+from bench.peers import PEERS, Entry, choose
+from bench.peers.numpy_peer import NumpyPeer
+from bench.workloads import WORKLOADS, Workload, select
+
+TRAIN = Workload("T", "train", (8, 16, 3), "synthetic", 250, batch_size=32, learning_rate=0.1)
+LATENCY = Workload("L", "latency", (8, 16, 3), "synthetic", 1)
+PREDICT = Workload("P", "predict", (8, 16, 3), "synthetic", 40)
+NUMPY = choose(["numpy"])
+ABSENT = Entry("absent", "Absent", "bench.peers.no_such_peer:Peer")
+NOWHERE = Path("no-such-folder")
+
+
+def test_training_workload_runs_in_a_worker():
+    results, versions = driver.run(TRAIN, NUMPY, 1, NOWHERE, rounds=3, epochs=2)
+    (result,) = results
+    assert result.status == "ok"
+    assert len(result.times) == 6
+    assert result.loss is not None
+    assert result.accuracy is not None
+    assert math.isfinite(result.loss)
+    assert result.accuracy > 0.8
+    assert versions == {"numpy": np.__version__}
+
+
+@pytest.mark.parametrize("workload", [LATENCY, PREDICT], ids=lambda w: w.kind)
+def test_predictions_agree_with_float64(workload):
+    results, _ = driver.run(workload, NUMPY, 1, NOWHERE, rounds=1, epochs=1)
+    assert [r.status for r in results] == ["ok"]
+    assert results[0].accuracy == 1.0
+    assert len(results[0].times) == driver.TURNS[workload.kind][1]
+
+
+def test_missing_peer_is_reported_and_the_rest_goes_on():
+    results, _ = driver.run(TRAIN, [ABSENT, *NUMPY], 1, NOWHERE, rounds=1, epochs=1)
+    assert [r.status for r in results] == ["not installed", "ok"]
+    table = report.text_table(report.group(TRAIN, 1, results, 1e9))
+    assert "not installed" in table
+    assert "NumPy by hand" in table
+
+
+def test_peer_that_fails_is_reported_without_paths():
+    mnist = Workload("M", "train", (784, 4, 10), "mnist", 60_000, 32, 0.1)
+    results, _ = driver.run(mnist, NUMPY, 1, NOWHERE, rounds=1, epochs=1)
+    assert results[0].status.startswith("failed: FileNotFoundError")
+    assert "/" not in results[0].status
+
+
+def test_numpy_and_fastnn_agree_after_an_epoch():
+    pytest.importorskip("fastnn")
+    from bench.peers.fastnn_peer import FastnnPeer
+
+    problem = data.make_problem(TRAIN, NOWHERE)
+    by_hand, ours = NumpyPeer(), FastnnPeer()
+    by_hand.setup(problem, 1)
+    ours.setup(problem, 1)
+    by_hand.run_epoch(np.arange(len(problem.X)))
+    ours.fit(shuffle=False)
+    loss, accuracy = data.judge(by_hand.weights(), problem)
+    assert data.judge(ours.weights(), problem) == pytest.approx((loss, accuracy), rel=1e-5)
+    for (W, b), (V, c) in zip(ours.weights(), by_hand.weights(), strict=True):
+        np.testing.assert_allclose(W, V, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(b, c, rtol=1e-4, atol=1e-5)
+
+
+def test_numpy_step_descends_along_the_gradient_of_the_judged_loss():
+    whole = Workload("G", "train", (8, 16, 3), "synthetic", 64, batch_size=64, learning_rate=0.1)
+    problem = data.make_problem(whole, NOWHERE)
+    peer = NumpyPeer()
+    peer.setup(problem, 1)
+    peer.run_epoch(np.arange(64))
+    h = 1e-2
+    for layer, (row, column) in [(0, (3, 5)), (1, (7, 2))]:
+        losses = []
+        for sign in (1, -1):
+            moved = [(W.copy(), b.copy()) for W, b in problem.weights]
+            moved[layer][0][row, column] += sign * h
+            losses.append(data.judge(moved, problem)[0])
+        slope = (losses[0] - losses[1]) / (2 * h)
+        W, V = problem.weights[layer][0], peer.weights()[layer][0]
+        step = (W[row, column] - V[row, column]) / whole.learning_rate
+        assert step == pytest.approx(slope, rel=0.02, abs=1e-4)
+
+
+def _result(peer, times, accuracy):
+    return driver.Result("T", 1, peer, times=times, loss=0.5, accuracy=accuracy)
+
+
+def test_ratio_is_of_minima_and_leaves_out_what_does_not_count():
+    results = [
+        _result("fastnn", [0.2, 0.1, 0.3], 0.97),
+        _result("numpy", [0.5, 0.4], 0.971),
+        _result("jax", [0.3, 0.6], 0.9655),
+        _result("torch", [0.01, 0.02], 0.9600),
+    ]
+    found = report.group(TRAIN, 1, results, ceiling=TRAIN.flops / 0.05)
+    assert [row.counts for row in found.rows] == [True, True, True, False]
+    assert found.ratio == pytest.approx(3.0)
+    assert found.rows[0].of_ceiling == pytest.approx(0.5)
+    assert found.rows[1].to_fastnn == pytest.approx(4.0)
+    assert "3.00 times as fast as JAX" in report.verdict(found)
+    assert "does not count" in report.text_table(found)
+    lines = report.markdown([found], ["fastnn", "numpy", "jax", "torch"]).splitlines()
+    assert {line.count("|") for line in lines} == {lines[0].count("|")}
+
+
+def test_latencies_are_compared_by_medians():
+    results = [
+        _result("fastnn", [1e-6, 3e-6, 3e-6], 1.0),
+        _result("onnxruntime", [2e-6, 6e-6, 9e-6], 1.0),
+    ]
+    assert report.group(LATENCY, 1, results, None).ratio == pytest.approx(2.0)
+
+
+def test_a_nan_does_not_count():
+    results = [_result(peer, [0.1], 0.97) for peer in ("numpy", "jax", "torch")]
+    results[1].accuracy = results[2].loss = math.nan
+    found = report.group(TRAIN, 1, results, None)
+    assert [row.counts for row in found.rows] == [True, False, False]
+
+
+def test_flops_are_those_of_the_products():
+    small = next(w for w in WORKLOADS if w.id == "W1")
+    assert small.flops == 60_000 * (4 * 784 * 100 + 6 * 100 * 10)
+
+
+def test_workloads_survive_the_way_to_a_worker():
+    for workload in WORKLOADS:
+        sent = Workload.from_dict(json.loads(json.dumps(workload.as_dict())))
+        assert (sent.title, sent.flops) == (workload.title, workload.flops)
+
+
+def test_selection_by_beginnings_and_refusal_of_unknown_names():
+    assert [w.id for w in select(["i3"])] == ["I3a", "I3b"]
+    assert len(select([])) == len(WORKLOADS)
+    with pytest.raises(ValueError, match="unknown workload 'Z9'"):
+        select(["Z9"])
+    with pytest.raises(ValueError, match="unknown peer 'nobody'"):
+        choose(["nobody"])
+    assert choose([]) == PEERS
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_idx_files_gzipped_or_not(tmp_path, suffix):
+    images = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+    raw = b"\0\0\x08\x03" + np.array(images.shape, ">i4").tobytes() + images.tobytes()
+    path = tmp_path / f"images{suffix}"
+    path.write_bytes(gzip.compress(raw) if suffix else raw)
+    np.testing.assert_array_equal(data.read_idx(path), images)
+    assert data.mnist_missing(tmp_path) == data.MNIST_FILES[0]
+
+
+def test_machine_without_a_compiler_is_not_measured(monkeypatch):
+    monkeypatch.setattr(machine.shutil, "which", lambda name: None)
+    found = machine.Machine(1)
+    assert found.ceiling() is None
+    assert found.triad_rate() is None
+    info = {**machine.describe(), "figures": [{**dict.fromkeys(FIGURES), "threads": 1}]}
+    assert "FMA ceiling not measured" in report.machine_text(info)
+
+
+FIGURES = ["vectors", "fma_rate", "gemm_rate", "triad_rate", "barrier_time", "region_time"]
+
+
+def test_machine_measures_something_or_says_none():
+    found = machine.Machine(1)
+    rates = [found.ceiling(repeats=1, steps=1000), found.triad_rate(n=1000, repeats=1)]
+    if found.library is None:
+        assert rates == [None, None]
+    else:
+        assert all(rate is not None and rate > 0 for rate in rates)
+    assert found.gemm_rate(size=16, repeats=1) > 0
