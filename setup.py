@@ -115,6 +115,7 @@ class BuildExtensions(build_ext):
 
 def extensions():
     modules = {"kernels": core_sources(), "phases": [], "binding": [], "engine": [], "inference": []}
+    modules["probes"] = []  # the kernels one by one, for tests and benchmarks
     return [
         Extension(
             f"fastnn._core.{name}",

@@ -50,19 +50,31 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 class Ceilings:
-    """A machine worker per number of threads; the FMA ceiling is measured again in every round."""
+    """A machine worker per number of threads.
+
+    Everything is measured before and after the workloads, the FMA ceiling in every round too; the
+    best figures count, as whatever else runs on the machine only makes them worse.
+    """
 
     def __init__(self, threads: list[int]) -> None:
         self.workers = {n: driver.Worker("machine", n) for n in threads}
-        self.figures: dict[int, dict[str, Any]] = {
-            n: worker.ask("figures") for n, worker in self.workers.items()
-        }
+        self.figures: dict[int, dict[str, Any]] = {n: {} for n in threads}
+        self.measure()
+
+    def measure(self) -> None:
+        for n, worker in self.workers.items():
+            self._keep(n, worker.ask("figures"))
 
     def again(self, threads: int) -> None:
-        rate = self.workers[threads].ask("ceiling")
+        self._keep(threads, {"fma_rate": self.workers[threads].ask("ceiling")})
+
+    def _keep(self, threads: int, figures: dict[str, Any]) -> None:
         known = self.figures[threads]
-        if rate is not None and rate > (known["fma_rate"] or 0.0):
-            known["fma_rate"] = rate
+        for name, value in figures.items():
+            both = [v for v in (known.get(name), value) if v is not None]
+            if name.endswith(("_rate", "_time")):
+                value = (max if name.endswith("_rate") else min)(both, default=None)
+            known[name] = value
 
     def __getitem__(self, threads: int) -> float | None:
         return self.figures[threads]["fma_rate"]
@@ -147,12 +159,14 @@ def main() -> int:
             "rounds": options.rounds,
             "epochs": options.epochs,
         }
-        print(report.machine_text(info), end="\n\n", flush=True)
+        print("Before:", report.machine_text(info), sep="\n", end="\n\n", flush=True)
         if hasattr(os, "getloadavg") and os.getloadavg()[0] > 0.5:
             print("warning: other processes are running; times will be too long\n", flush=True)
         measured, info["versions"] = measure(options, ceilings)
+        ceilings.measure()
     finally:
         ceilings.close()
+    print("Best of before, between and after:", report.machine_text(info), sep="\n")
     print(_versions(info))
     if options.quick:
         print("quick run: for a look only")

@@ -23,6 +23,10 @@
 #define FNN_TABLE(isa) FNN_NAME(FNN_PASTE(fnn_table, isa)) /* avx2 -> fnn_table_avx2_f32 */
 #define real FNN_REAL
 
+/* x + FNN_SNAP is x rounded to an integer (ties to even), which sits in the low bits of the sum;
+ * subtracting FNN_SNAP again leaves it as a real. For |x| < 2^22 (f32), 2^51 (f64). */
+#define FNN_SNAP ((real)(FNN_IS_F32 ? 0x1.8p23 : 0x1.8p52))
+
 /* Inlined at any optimisation level: a kernel hands its formula to a loop as a function pointer,
  * which costs nothing only if the compiler sees through it. */
 #if defined(_MSC_VER) && !defined(__clang__)
@@ -45,7 +49,6 @@
  *   vmax(a, b)  vmin(a, b)                b when unordered: vmax(vzero(), z) keeps a NaN z
  *   vless(a, b)                           vmask of a < b; false when unordered
  *   vselect(mask, yes, no)
- *   vround(v)                             to nearest, ties to even; the integral value as real
  *   vscale2(v, n)                         v * 2^n for integral n with |n| <= 252 (f32), 2044 (f64)
  *   vzip_low(a, b)  vzip_high(a, b)       a0 b0 a1 b1 ... of the lower and of the upper lanes; only
  *                                         where V_WIDTH_LOG2 > 0
@@ -80,7 +83,6 @@
 #define vmin FNN_NAME(vmin)
 #define vless FNN_NAME(vless)
 #define vselect FNN_NAME(vselect)
-#define vround FNN_NAME(vround)
 #define vscale2 FNN_NAME(vscale2)
 #define vzip_low FNN_NAME(vzip_low)
 #define vzip_high FNN_NAME(vzip_high)

@@ -100,7 +100,8 @@ def read_model(
         with safetensors.safe_open(path, "numpy", backend="pread") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.offset_keys()}
-    except safetensors.SafetensorError as error:
+    except (safetensors.SafetensorError, ValueError, OverflowError) as error:
+        # The last two are NumPy's, for shapes that it cannot have.
         raise CorruptModelError(path, "tensors", "a whole safetensors file", str(error)) from None
     header = metadata.get("header", "")
     crc = _checksum(header, tensors)
@@ -206,7 +207,7 @@ def _check_prefix(path):
         raise CorruptModelError(path, "header", "JSON text", f"{metadata.get('header')!r:.80}")
     for name, entry in table.items():
         code = entry.get("dtype") if isinstance(entry, dict) else None
-        if code not in _DTYPES:
+        if not isinstance(code, str) or code not in _DTYPES:
             where = f"dtype of tensor {name!r:.80}"
             raise CorruptModelError(path, where, " or ".join(_DTYPES), f"{code!r:.80}")
 

@@ -178,7 +178,7 @@ def test_F04_object_names_the_first_entry_that_is_no_number():
     X = np.array([[1.0, 2.0], [3.0, "x"]], dtype=object)
     with pytest.raises(TypeError, match="'x' at row 1, column 1"):
         as_matrix(X)
-    with pytest.raises(TypeError, match="convert it with np.asarray"):
+    with pytest.raises(TypeError, match=r"convert it with np\.asarray"):
         as_matrix(np.array([[1.0, 2]], dtype=object))
 
 

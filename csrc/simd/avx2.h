@@ -43,41 +43,35 @@ FNN_INLINE vec vmax(vec a, vec b) { return FNN_MM(max)(a, b); }
 FNN_INLINE vec vmin(vec a, vec b) { return FNN_MM(min)(a, b); }
 FNN_INLINE vmask vless(vec a, vec b) { return FNN_MM(cmp)(a, b, _CMP_LT_OQ); }
 FNN_INLINE vec vselect(vmask mask, vec yes, vec no) { return FNN_MM(blendv)(no, yes, mask); }
-FNN_INLINE vec vround(vec v) { return FNN_MM(round)(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 
 #if FNN_IS_F32
 
-FNN_INLINE __m256i FNN_NAME(first_lanes)(ptrdiff_t n)
-{
+FNN_INLINE __m256i FNN_NAME(first_lanes)(ptrdiff_t n) {
     const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), lane);
 }
 
 FNN_INLINE vec FNN_NAME(as_vec)(__m256i bits) { return _mm256_castsi256_ps(bits); }
 
-/* 2^n: n + bias lands in the low bits of the sum (1.5 * 2^23 pins its ulp to 1), then in the exponent. */
-FNN_INLINE vec FNN_NAME(power_of_two)(vec n)
-{
-    const __m256i bits = _mm256_castps_si256(vadd(n, vset1(12582912.0f + 127.0f)));
+/* 2^n: n + bias, in the low bits of the sum, is shifted into the exponent field. */
+FNN_INLINE vec FNN_NAME(power_of_two)(vec n) {
+    const __m256i bits = _mm256_castps_si256(vadd(n, vset1(FNN_SNAP + 127)));
     return _mm256_castsi256_ps(_mm256_slli_epi32(bits, 23));
 }
 
-FNN_INLINE real vsum(vec v)
-{
+FNN_INLINE real vsum(vec v) {
     __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
     s = _mm_add_ps(s, _mm_movehl_ps(s, s));
     return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
 }
 
-FNN_INLINE real vhmax(vec v)
-{
+FNN_INLINE real vhmax(vec v) {
     __m128 s = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
     s = _mm_max_ps(s, _mm_movehl_ps(s, s));
     return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
 }
 
-FNN_INLINE double vsum_double(vec v)
-{
+FNN_INLINE double vsum_double(vec v) {
     const __m256d s = _mm256_add_pd(_mm256_cvtps_pd(_mm256_castps256_ps128(v)),
                                     _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1)));
     const __m128d t = _mm_add_pd(_mm256_castpd256_pd128(s), _mm256_extractf128_pd(s, 1));
@@ -86,28 +80,24 @@ FNN_INLINE double vsum_double(vec v)
 
 #else
 
-FNN_INLINE __m256i FNN_NAME(first_lanes)(ptrdiff_t n)
-{
+FNN_INLINE __m256i FNN_NAME(first_lanes)(ptrdiff_t n) {
     const __m256i lane = _mm256_setr_epi64x(0, 1, 2, 3);
     return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), lane);
 }
 
 FNN_INLINE vec FNN_NAME(as_vec)(__m256i bits) { return _mm256_castsi256_pd(bits); }
 
-FNN_INLINE vec FNN_NAME(power_of_two)(vec n)
-{
-    const __m256i bits = _mm256_castpd_si256(vadd(n, vset1(6755399441055744.0 + 1023.0)));
+FNN_INLINE vec FNN_NAME(power_of_two)(vec n) {
+    const __m256i bits = _mm256_castpd_si256(vadd(n, vset1(FNN_SNAP + 1023)));
     return _mm256_castsi256_pd(_mm256_slli_epi64(bits, 52));
 }
 
-FNN_INLINE real vsum(vec v)
-{
+FNN_INLINE real vsum(vec v) {
     const __m128d s = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd(v, 1));
     return _mm_cvtsd_f64(_mm_add_sd(s, _mm_unpackhi_pd(s, s)));
 }
 
-FNN_INLINE real vhmax(vec v)
-{
+FNN_INLINE real vhmax(vec v) {
     const __m128d s = _mm_max_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd(v, 1));
     return _mm_cvtsd_f64(_mm_max_sd(s, _mm_unpackhi_pd(s, s)));
 }
@@ -116,36 +106,30 @@ FNN_INLINE double vsum_double(vec v) { return vsum(v); }
 
 #endif
 
-FNN_INLINE vec vload_part(const real *p, ptrdiff_t n)
-{
+FNN_INLINE vec vload_part(const real *p, ptrdiff_t n) {
     return FNN_MM(maskload)(p, FNN_NAME(first_lanes)(n));
 }
 
-FNN_INLINE vec vload_part_or(const real *p, ptrdiff_t n, vec fill)
-{
+FNN_INLINE vec vload_part_or(const real *p, ptrdiff_t n, vec fill) {
     const __m256i lanes = FNN_NAME(first_lanes)(n);
     return vselect(FNN_NAME(as_vec)(lanes), FNN_MM(maskload)(p, lanes), fill);
 }
 
-FNN_INLINE void vstore_part(real *p, vec v, ptrdiff_t n)
-{
+FNN_INLINE void vstore_part(real *p, vec v, ptrdiff_t n) {
     FNN_MM(maskstore)(p, FNN_NAME(first_lanes)(n), v);
 }
 
-FNN_INLINE vec vzip_low(vec a, vec b)
-{
+FNN_INLINE vec vzip_low(vec a, vec b) {
     return FNN_MM_HALVES(FNN_MM(unpacklo)(a, b), FNN_MM(unpackhi)(a, b), 0x20);
 }
 
-FNN_INLINE vec vzip_high(vec a, vec b)
-{
+FNN_INLINE vec vzip_high(vec a, vec b) {
     return FNN_MM_HALVES(FNN_MM(unpacklo)(a, b), FNN_MM(unpackhi)(a, b), 0x31);
 }
 
 /* In two halves, since 2^128 (2^1024) is no number by itself. */
-FNN_INLINE vec vscale2(vec v, vec n)
-{
-    const vec half = vround(vmul(n, vset1((real)0.5)));
+FNN_INLINE vec vscale2(vec v, vec n) {
+    const vec snap = vset1(FNN_SNAP), half = vsub(vfma(n, vset1((real)0.5), snap), snap);
     const vec rest = vsub(n, half);
     return vmul(vmul(v, FNN_NAME(power_of_two)(half)), FNN_NAME(power_of_two)(rest));
 }

@@ -1,6 +1,6 @@
 /* scalar.h: the vector vocabulary in plain C, one lane wide. Re-includable; see names.h for the
- * contract. It needs no instruction set and no libm, so it is where every other ISA starts from.
- * Compiled with -ffp-contract=off it rounds a*b + c twice: it is an ISA of its own, with its own bits.
+ * contract. It needs no instruction set, so it is where the port to another ISA starts from.
+ * Compiled with -ffp-contract=off it rounds a*b + c twice: an ISA of its own, with its own bits.
  */
 #undef V_WIDTH
 #undef V_WIDTH_LOG2
@@ -15,12 +15,10 @@
 #define FNN_BITS uint32_t
 #define FNN_MANTISSA 23
 #define FNN_BIAS 127
-#define FNN_SNAP 12582912.0f /* 1.5 * 2^23: a number added to this is rounded to an integer */
 #else
 #define FNN_BITS uint64_t
 #define FNN_MANTISSA 52
 #define FNN_BIAS 1023
-#define FNN_SNAP 6755399441055744.0 /* 1.5 * 2^52 */
 #endif
 
 typedef real vec;
@@ -28,9 +26,19 @@ typedef int vmask;
 
 FNN_INLINE vec vload(const real *p) { return *p; }
 FNN_INLINE void vstore(real *p, vec v) { *p = v; }
-FNN_INLINE vec vload_part(const real *p, ptrdiff_t n) { (void)n; return *p; }
-FNN_INLINE vec vload_part_or(const real *p, ptrdiff_t n, vec fill) { (void)n; (void)fill; return *p; }
-FNN_INLINE void vstore_part(real *p, vec v, ptrdiff_t n) { (void)n; *p = v; }
+FNN_INLINE vec vload_part(const real *p, ptrdiff_t n) {
+    (void)n;
+    return *p;
+}
+FNN_INLINE vec vload_part_or(const real *p, ptrdiff_t n, vec fill) {
+    (void)n;
+    (void)fill;
+    return *p;
+}
+FNN_INLINE void vstore_part(real *p, vec v, ptrdiff_t n) {
+    (void)n;
+    *p = v;
+}
 FNN_INLINE vec vset1(real x) { return x; }
 FNN_INLINE vec vzero(void) { return 0; }
 
@@ -47,15 +55,8 @@ FNN_INLINE vec vmin(vec a, vec b) { return a < b ? a : b; }
 FNN_INLINE vmask vless(vec a, vec b) { return a < b; }
 FNN_INLINE vec vselect(vmask mask, vec yes, vec no) { return mask ? yes : no; }
 
-FNN_INLINE vec vround(vec v)
-{
-    const vec unit = v < 0 ? -FNN_SNAP / 3 * 2 : FNN_SNAP / 3 * 2; /* its ulp is 1 */
-    return vabs(v) < FNN_SNAP / 3 * 2 ? (v + unit) - unit : v;
-}
-
-/* 2^n: n + bias lands in the low bits of the sum and is shifted into the exponent field. */
-FNN_INLINE vec FNN_NAME(power_of_two)(vec n)
-{
+/* 2^n: n + bias, in the low bits of the sum, is shifted into the exponent field. */
+FNN_INLINE vec FNN_NAME(power_of_two)(vec n) {
     const vec sum = n + (FNN_SNAP + FNN_BIAS);
     FNN_BITS bits;
     vec power;
@@ -66,8 +67,7 @@ FNN_INLINE vec FNN_NAME(power_of_two)(vec n)
 }
 
 /* In two halves, since 2^128 (2^1024) is no number by itself. */
-FNN_INLINE vec vscale2(vec v, vec n)
-{
+FNN_INLINE vec vscale2(vec v, vec n) {
     const vec half = (n * (real)0.5 + FNN_SNAP) - FNN_SNAP;
     return v * FNN_NAME(power_of_two)(half) * FNN_NAME(power_of_two)(n - half);
 }
@@ -79,6 +79,5 @@ FNN_INLINE double vsum_double(vec v) { return (double)v; }
 #undef FNN_BITS
 #undef FNN_MANTISSA
 #undef FNN_BIAS
-#undef FNN_SNAP
 
 #include "tail.h"

@@ -13,6 +13,7 @@ import numpy as np
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cython.parallel cimport parallel, threadid
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t, uintptr_t
+from libc.string cimport memset
 
 from fastnn._core import kernels as kernel_lists
 from fastnn._core import phases as phase_names
@@ -31,7 +32,9 @@ from fastnn._core.kernels cimport (
 from fastnn._core.phases cimport Step, run_phase
 
 cdef extern from "threads.h" nogil:
-    void fnn_wait_for_all()
+    ctypedef struct fnn_barrier:
+        pass
+    void fnn_wait_for_all(fnn_barrier *barrier, int n_threads)
     int fnn_count_team()
     int fnn_has_openmp()
     double fnn_read_clock()
@@ -44,12 +47,14 @@ ctypedef struct Phase:
 ctypedef struct PhaseList:
     Phase *phases
     Py_ssize_t n_phases
+    int n_threads
 
 ctypedef struct Run:
     # One call of `fit`: shared by its threads.
     Step step                  # template of a step with a full batch
     PhaseList full, last       # phases of a full step, and of the shorter one that ends an epoch
-    Py_ssize_t n_threads
+    fnn_barrier barrier
+    int n_threads
     Py_ssize_t n_rows, batch_size, n_steps, n_epochs
     uint64_t seed
     uint32_t first_epoch
@@ -79,15 +84,15 @@ def has_openmp():
 
 # --- the worker ------------------------------------------------------------------------------
 
-cdef void run_phases(const PhaseList *todo, const Step *step, const real *const *x_rows,
-                     int thread) noexcept nogil:
+cdef void run_phases(const PhaseList *todo, fnn_barrier *barrier, const Step *step,
+                     const real *const *x_rows, int thread) noexcept nogil:
     """All phases of `todo`, this thread's slice of each."""
     cdef const Phase *phase
     cdef Py_ssize_t i
     for i in range(todo.n_phases):
         phase = todo.phases + i
         if phase.barrier:
-            fnn_wait_for_all()
+            fnn_wait_for_all(barrier, todo.n_threads)
         if phase.bounds[thread] < phase.bounds[thread + 1]:
             run_phase(phase.kind, phase.axis, phase.layer, phase.bounds[thread],
                       phase.bounds[thread + 1], step, x_rows)
@@ -111,17 +116,17 @@ cdef void begin_epoch(Run *run, Py_ssize_t epoch, int thread) noexcept nogil:
         run.epoch_seconds[epoch] = -fnn_read_clock()
         if run.shuffle:
             shuffle_rows(run.seed, run.first_epoch + <uint32_t>epoch, run.n_rows, run.order)
-    fnn_wait_for_all()
+    fnn_wait_for_all(&run.barrier, run.n_threads)
     if run.shuffle or epoch == 0:
         lay_out_rows(run, thread)
-    fnn_wait_for_all()
+    fnn_wait_for_all(&run.barrier, run.n_threads)
 
 
 cdef void end_epoch(Run *run, Py_ssize_t epoch, int thread) noexcept nogil:
     """Sum the losses of the rows, in one order whatever the number of threads."""
     cdef double total = 0
     cdef Py_ssize_t i
-    fnn_wait_for_all()
+    fnn_wait_for_all(&run.barrier, run.n_threads)
     if thread == 0:
         for i in range(run.n_rows):
             total += run.row_loss[i]
@@ -148,8 +153,8 @@ cdef bint run_step(Run *run, Step *step, Py_ssize_t epoch, Py_ssize_t i, int thr
     step.labels = NULL if run.labels == NULL else run.epoch_labels + start
     step.target_rows = NULL if run.targets == NULL else run.target_rows + start
     if is_last or (i == 0 and epoch > 0) or number == 0:
-        fnn_wait_for_all()  # the slices of two lists of phases differ
-    run_phases(todo, step, <const real *const *>run.x_rows + start, thread)
+        fnn_wait_for_all(&run.barrier, run.n_threads)  # the slices of two lists of phases differ
+    run_phases(todo, &run.barrier, step, <const real *const *>run.x_rows + start, thread)
     return run.last_step < 0 or number < run.last_step
 
 
@@ -191,7 +196,7 @@ cdef class Phases:
     cdef PhaseList todo
     cdef object bounds
 
-    def __cinit__(self, phases):
+    def __cinit__(self, phases, n_threads):
         self.phases = <Phase *>PyMem_Calloc(max(len(phases), 1), sizeof(Phase))
         if self.phases == NULL:
             raise MemoryError()
@@ -204,6 +209,7 @@ cdef class Phases:
             self.phases[i].bounds = <Py_ssize_t *><uintptr_t>self.bounds[i].ctypes.data
         self.todo.phases = self.phases
         self.todo.n_phases = len(phases)
+        self.todo.n_threads = n_threads
 
     def __dealloc__(self):
         PyMem_Free(self.phases)
@@ -238,10 +244,11 @@ cdef class Engine:
         self.step.merged = merged
         self.step.update = phase_names.UPDATE_MODES.index(plan.update)
         self.stop_flag = np.zeros(1, dtype=np.intp)
-        self.full = Phases(plan.forward + plan.backward)
-        self.last = Phases(last_plan.forward + last_plan.backward if last_plan else ())
-        self.forward_phases = Phases(plan.forward)
-        self.backward_phases = Phases(plan.backward)
+        self.full = Phases(plan.forward + plan.backward, plan.n_threads)
+        self.last = Phases(last_plan.forward + last_plan.backward if last_plan else (),
+                           plan.n_threads)
+        self.forward_phases = Phases(plan.forward, plan.n_threads)
+        self.backward_phases = Phases(plan.backward, plan.n_threads)
         if plan.layers[0].blas:
             self.step.gathered_stride = choose_stride(binding.layers[0].n_in,
                                                       binding.dtype.itemsize)
@@ -304,6 +311,7 @@ cdef class Engine:
         run.row_loss = <double *>address(row_loss)
         run.epoch_loss = <double *>address(per_epoch[0])
         run.epoch_seconds = <double *>address(per_epoch[1])
+        memset(&run.barrier, 0, sizeof(fnn_barrier))
         run.n_epochs_done = 0
         self.stop_flag[0] = 0
         run.stop = <Py_ssize_t *>address(self.stop_flag)
@@ -347,13 +355,12 @@ cdef class Engine:
         cdef const PhaseList *todo = &phases.todo
         cdef const Step *step = &self.step
         cdef void *x_rows = address(self.x_rows)
-        cdef Py_ssize_t n_threads = self.binding.plan.n_threads
         cdef bint wrong_team
         with nogil:
             if self.binding.is_f32:
-                wrong_team = run_list(todo, step, <const float *const *>x_rows, n_threads)
+                wrong_team = run_list(todo, step, <const float *const *>x_rows)
             else:
-                wrong_team = run_list(todo, step, <const double *const *>x_rows, n_threads)
+                wrong_team = run_list(todo, step, <const double *const *>x_rows)
         self.check_team(wrong_team)
 
 
@@ -362,29 +369,28 @@ def list_rows(array):
     return array.ctypes.data + array.strides[0] * np.arange(len(array), dtype=np.uintp)
 
 
-cdef inline void set_flag(bint *flag) noexcept nogil:
-    flag[0] = True
-
-
-cdef void run_list_on(const PhaseList *todo, const Step *step, const real *const *x_rows,
-                      int thread) noexcept nogil:
+cdef void run_list_on(const PhaseList *todo, fnn_barrier *barrier, const Step *step,
+                      const real *const *x_rows, int thread) noexcept nogil:
     cdef unsigned int float_state = flush_denormals()
-    run_phases(todo, step, x_rows, thread)
+    run_phases(todo, barrier, step, x_rows, thread)
     restore_float_state(float_state)
 
 
-cdef bint run_list(const PhaseList *todo, const Step *step, const real *const *x_rows,
-                   Py_ssize_t n_threads) noexcept nogil:
+cdef bint run_list(const PhaseList *todo, const Step *step,
+                   const real *const *x_rows) noexcept nogil:
     """Run phases once; True where OpenMP gave another number of threads than asked for."""
+    cdef fnn_barrier barrier
     cdef bint wrong_team = False
-    if n_threads == 1:
-        run_list_on(todo, step, x_rows, 0)
+    cdef bint *flag = &wrong_team
+    memset(&barrier, 0, sizeof(barrier))
+    if todo.n_threads == 1:
+        run_list_on(todo, &barrier, step, x_rows, 0)
         return False
-    with parallel(num_threads=n_threads):
-        if fnn_count_team() == n_threads:
-            run_list_on(todo, step, x_rows, threadid())
+    with parallel(num_threads=todo.n_threads):
+        if fnn_count_team() == todo.n_threads:
+            run_list_on(todo, &barrier, step, x_rows, threadid())
         else:
-            set_flag(&wrong_team)
+            flag[0] = True
     return wrong_team
 
 

@@ -1,4 +1,4 @@
-/* threads.h: what the engine needs of OpenMP beyond cython.parallel, with a serial stand-in. */
+/* threads.h: what the engine needs of threads beyond cython.parallel, with a serial stand-in. */
 #ifndef FASTNN_THREADS_H
 #define FASTNN_THREADS_H
 
@@ -12,12 +12,70 @@
 #include <time.h>
 #endif
 
-/* Must be called by every thread of the region. */
-static inline void fnn_wait_for_all(void) {
+/* The barrier of a parallel region: every thread of it calls fnn_wait_for_all.
+ *
+ * On Linux a waiting thread spins for some microseconds, which is how long a slice's worth of
+ * imbalance lasts, and then sleeps in the kernel. Rejected: the barrier of OpenMP. GCC's spins for
+ * tens of milliseconds; as soon as another program wants a core, the thread that everyone waits
+ * for is kept off it by the ones that wait, and a step takes a hundred times as long.
+ */
+#if defined(_OPENMP) && defined(__linux__)
+
+#include <linux/futex.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { FNN_SPINS = 1000 };
+
+typedef struct {
+    _Alignas(64) atomic_int generation; /* counts the times that all have met */
+    _Alignas(64) atomic_int n_arrived;
+    atomic_int n_asleep;
+} fnn_barrier;
+
+static inline void fnn_relax(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+
+static inline void fnn_wait_for_all(fnn_barrier *barrier, int n_threads) {
+    const int generation = atomic_load_explicit(&barrier->generation, memory_order_relaxed);
+    if (n_threads == 1) return;
+    if (atomic_fetch_add(&barrier->n_arrived, 1) == n_threads - 1) {
+        atomic_store_explicit(&barrier->n_arrived, 0, memory_order_relaxed);
+        atomic_store(&barrier->generation, generation + 1);
+        if (atomic_load(&barrier->n_asleep) > 0)
+            syscall(SYS_futex, &barrier->generation, FUTEX_WAKE_PRIVATE, n_threads, NULL, NULL, 0);
+        return;
+    }
+    for (int i = 0; i < FNN_SPINS; i++) {
+        if (atomic_load_explicit(&barrier->generation, memory_order_acquire) != generation) return;
+        fnn_relax();
+    }
+    atomic_fetch_add(&barrier->n_asleep, 1);
+    while (atomic_load(&barrier->generation) == generation)
+        syscall(SYS_futex, &barrier->generation, FUTEX_WAIT_PRIVATE, generation, NULL, NULL, 0);
+    atomic_fetch_sub(&barrier->n_asleep, 1);
+}
+
+#else
+
+typedef struct {
+    int unused;
+} fnn_barrier;
+
+static inline void fnn_wait_for_all(fnn_barrier *barrier, int n_threads) {
+    (void)barrier;
+    (void)n_threads;
 #ifdef _OPENMP
 #pragma omp barrier
 #endif
 }
+
+#endif
 
 /* Threads in the region that the caller is in. */
 static inline int fnn_count_team(void) {

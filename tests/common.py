@@ -1,0 +1,48 @@
+"""What several test files need: sizes worth testing, guarded memory, small data sets."""
+
+import numpy as np
+
+from fastnn._core.engine import has_openmp
+
+DTYPES = ["float32", "float64"]
+THREADS = [1, 2, 4] if has_openmp() else [1]
+# Sides of matrices: around the vector widths (1, 4, 8, 16), the tile heights, and the panels.
+SIDES = [1, 2, 3, 7, 15, 16, 17, 31, 33, 63, 100, 257]
+
+
+class Guarded:
+    """A matrix inside a larger buffer full of NaNs, which a kernel must neither use nor change.
+
+    Attributes
+    ----------
+    view : ndarray (rows, cols)
+        Rows lie `gap` elements further apart than they are long, and begin at an address that is
+        no multiple of a vector.
+    """
+
+    def __init__(self, values, gap=5):
+        rows, cols = values.shape
+        inside = slice(3, 3 + rows * (cols + gap))
+        self.buffer = np.full(inside.stop + 64, np.nan, dtype=values.dtype)
+        self.view = self.buffer[inside].reshape(rows, cols + gap)[:, :cols]
+        self.view[...] = values
+        self._outside = np.ones(len(self.buffer), dtype=bool)
+        self._outside[inside].reshape(rows, cols + gap)[:, :cols] = False
+
+    def check(self):
+        assert np.isnan(self.buffer[self._outside]).all(), "written outside of the matrix"
+
+
+def make_classes(rng, n_rows, n_features, n_classes):
+    """Rows of numbers, and labels that a network can learn to tell from them."""
+    X = rng.standard_normal((n_rows, n_features))
+    directions = rng.standard_normal((n_features, n_classes))
+    return X, (X @ directions).argmax(axis=1)
+
+
+def same_bits(one, other):
+    """Whether two arrays are equal to the bit, NaNs and signs of zero included."""
+    one, other = np.ascontiguousarray(one), np.ascontiguousarray(other)
+    return one.shape == other.shape and one.dtype == other.dtype and (
+        one.tobytes() == other.tobytes()
+    )

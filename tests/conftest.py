@@ -1,0 +1,37 @@
+"""Fixtures that the tests share."""
+
+import os
+
+# Threads that wait at a barrier sleep: spinning ones would slow each other down where a test asks
+# for more threads than there are CPUs. Set before anything loads OpenMP.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import numpy as np
+import pytest
+from common import DTYPES
+from hypothesis import settings
+
+from fastnn._core import kernels
+
+# The same examples in every run, and no clock.
+settings.register_profile("fastnn", deadline=None, derandomize=True, database=None)
+settings.load_profile("fastnn")
+
+
+@pytest.fixture(params=kernels.list_isas())
+def isa(request):
+    """Run the test once on each instruction set of this CPU."""
+    before = kernels.get_isa()
+    kernels.select_isa(request.param)
+    yield request.param
+    kernels.select_isa(before)
+
+
+@pytest.fixture(params=DTYPES)
+def dtype(request):
+    return request.param
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20240607)

@@ -1,0 +1,191 @@
+"""The oracle: what fastnn computes, in plain NumPy and the precision of its input.
+
+One function for every entry of ``csrc/lists``; the tests enumerate the lists, so that an entry
+without an oracle fails. Nothing here is taken from the package: formulas are written down anew.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+# --- activations: f(z), and dL/dz from dL/da and the output a ------------------------------------
+
+
+def identity(z):
+    return z + 0
+
+
+def identity_gradient(delta, a):
+    return delta + 0
+
+
+def relu(z):
+    return np.maximum(z, 0)
+
+
+def relu_gradient(delta, a):
+    return np.where(a > 0, delta, 0 * a)
+
+
+def sigmoid(z):
+    # e^-|z| never overflows; which side of the fraction it goes to depends on the sign
+    small = np.exp(-np.abs(z))
+    return np.where(z < 0, small, 1) / (1 + small)
+
+
+def sigmoid_gradient(delta, a):
+    return delta * a * (1 - a)
+
+
+def tanh(z):
+    return np.tanh(z)
+
+
+def tanh_gradient(delta, a):
+    return delta * (1 - a) * (1 + a)
+
+
+def softmax(z):
+    powers = np.exp(z - z.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def softmax_gradient(delta, a):
+    return a * (delta - (delta * a).sum(axis=1, keepdims=True))
+
+
+ACTIVATIONS = {
+    "identity": (identity, identity_gradient),
+    "relu": (relu, relu_gradient),
+    "sigmoid": (sigmoid, sigmoid_gradient),
+    "tanh": (tanh, tanh_gradient),
+    "softmax": (softmax, softmax_gradient),
+}
+
+# --- losses: the loss of each row, and its gradient by the output --------------------------------
+
+
+def softmax_cross_entropy(z, targets):
+    """From raw scores z; targets are rows of probabilities."""
+    shifted = z - z.max(axis=1, keepdims=True)
+    log_sum = np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    terms = np.where(targets == 0, 0, targets * (log_sum - shifted))
+    return terms.sum(axis=1), softmax(z) * targets.sum(axis=1, keepdims=True) - targets
+
+
+def mse(a, targets):
+    error = a - targets
+    return (error**2).mean(axis=1), 2 * error / a.shape[1]
+
+
+LOSSES = {"softmax_cross_entropy": softmax_cross_entropy, "mse": mse}
+MERGED = {"softmax_cross_entropy": "softmax", "mse": None}  # the activation that a loss contains
+
+# --- optimizers: new parameters from old ones and the mean gradient ------------------------------
+
+
+def sgd(w, gradient, learning_rate):
+    return w - learning_rate * gradient
+
+
+OPTIMIZERS = {"sgd": sgd}
+
+# --- dense layers, a network, a training loop ----------------------------------------------------
+
+
+def one_hot(labels, n_classes):
+    return np.eye(n_classes)[np.asarray(labels)]
+
+
+def forward(parameters, activations, x):
+    """Outputs of all layers, the input first. `parameters` is a list of (W, b or None)."""
+    outputs = [x]
+    for (weight, bias), activation in zip(parameters, activations, strict=True):
+        z = outputs[-1] @ weight + (0 if bias is None else bias)
+        outputs.append(ACTIVATIONS[activation][0](z))
+    return outputs
+
+
+def backward(parameters, activations, loss, x, targets):
+    """Mean loss over the batch, and its gradient as a list of (dW, db or None)."""
+    if activations[-1] == MERGED[loss]:
+        activations = [*activations[:-1], "identity"]
+    outputs = forward(parameters, activations, x)
+    row_losses, delta = LOSSES[loss](outputs[-1], targets)
+    delta = delta / len(x)
+    gradients = []
+    for i in reversed(range(len(parameters))):
+        weight, bias = parameters[i]
+        delta = ACTIVATIONS[activations[i]][1](delta, outputs[i + 1])
+        gradients.insert(0, (outputs[i].T @ delta, None if bias is None else delta.sum(axis=0)))
+        delta = delta @ weight.T
+    return row_losses.mean(), gradients
+
+
+def train_step(parameters, activations, loss, x, targets, optimizer, learning_rate):
+    """Mean loss before the step, and the parameters after it."""
+    mean_loss, gradients = backward(parameters, activations, loss, x, targets)
+    update = OPTIMIZERS[optimizer]
+    return mean_loss, [
+        tuple(
+            None if old is None else update(old, gradient, learning_rate)
+            for old, gradient in zip(*pair, strict=True)
+        )
+        for pair in zip(parameters, gradients, strict=True)
+    ]
+
+
+def copy_parameters(net, dtype=np.float64):
+    """Parameters of a fastnn.Network as the functions above take them."""
+    return [
+        (layer.weight.astype(dtype), None if layer.bias is None else layer.bias.astype(dtype))
+        for layer in net.layers
+    ]
+
+
+def flatten(pairs):
+    """One vector of all parameters (or gradients), in the order of Network.parameter_vector."""
+    return np.concatenate([part.ravel() for pair in pairs for part in pair if part is not None])
+
+
+# --- random numbers ------------------------------------------------------------------------------
+
+_LOW = np.uint64(0xFFFFFFFF)
+_HALF = np.uint64(32)
+
+
+def philox(key, counter):
+    """Philox4x32-10; key (2, ...) and counter (4, ...) of 32-bit words, vectorised."""
+    k0, k1 = np.array(key, dtype=np.uint64)
+    x0, x1, x2, x3 = np.array(counter, dtype=np.uint64)
+    for _ in range(10):
+        p0, p1 = np.uint64(0xD2511F53) * x0, np.uint64(0xCD9E8D57) * x2
+        x0, x1 = (p1 >> _HALF) ^ x1 ^ k0, p1 & _LOW
+        x2, x3 = (p0 >> _HALF) ^ x3 ^ k1, p0 & _LOW
+        k0, k1 = (k0 + np.uint64(0x9E3779B9)) & _LOW, (k1 + np.uint64(0xBB67AE85)) & _LOW
+    return np.stack([x0, x1, x2, x3])
+
+
+def random_words(seed, purpose, stream, n):
+    """n 64-bit words: two for each counter (index, index >> 32, stream, purpose)."""
+    index = np.arange(-(-n // 2), dtype=np.uint64)
+    key = np.array([seed & 0xFFFFFFFF, seed >> 32], dtype=np.uint64)[:, None]
+    fixed = [np.full_like(index, stream), np.full_like(index, purpose)]
+    words = philox(key, np.stack([index & _LOW, index >> _HALF, *fixed]))
+    pairs = np.stack([words[0] | words[1] << _HALF, words[2] | words[3] << _HALF])
+    return pairs.T.ravel()[:n]
+
+
+def uniform(seed, stream, low, high, n):
+    words = random_words(seed, 0, stream, n)
+    return low + (high - low) * ((words >> np.uint64(11)).astype(np.float64) * 2.0**-53)
+
+
+def shuffle(seed, epoch, n):
+    """Fisher-Yates from the last place down; place i swaps with floor(word * (i + 1) / 2^64)."""
+    order = list(range(n))
+    words = random_words(seed, 1, epoch, max(n - 1, 0)).tolist()
+    for i, word in zip(range(n - 1, 0, -1), words, strict=True):
+        j = (word * (i + 1)) >> 64
+        order[i], order[j] = order[j], order[i]
+    return np.array(order)

@@ -1,0 +1,198 @@
+"""The matrix products: own register tile and BLAS, by the ratio test of LAPACK's test suite.
+
+|computed - exact| / (eps |A| |B|) < 16 for every element, where the denominator is the scale on
+which the rounding of a dot product is measured.
+"""
+
+import common
+import numpy as np
+import pytest
+from common import SIDES, Guarded
+
+from fastnn._core import kernels, probes
+
+DEPTHS = [1, 2, 3, 7, 16, 33, 100, 257]
+
+
+def count_ratio(found, exact, a, b):
+    """The greatest error in units of eps |A| |B|; `exact` has more digits than `found`."""
+    scale = np.abs(a).astype(float) @ np.abs(b).astype(float)
+    return float((np.abs(found - exact) / (np.finfo(found.dtype).eps * scale)).max())
+
+
+def exact_product(a, b):
+    wide = np.float64 if a.dtype == np.float32 else np.longdouble
+    return a.astype(wide) @ b.astype(wide)
+
+
+def list_cases(dtype):
+    """(rows, cols, depth): each row count with each width of a panel, depths in turn."""
+    widest = kernels.get_panel_width(dtype)
+    widths = [width for width in SIDES if width <= widest] + [widest]
+    pairs = [(rows, cols) for rows in SIDES for cols in widths]
+    return [(rows, cols, DEPTHS[i % len(DEPTHS)]) for i, (rows, cols) in enumerate(pairs)]
+
+
+def make_operands(rng, rows, cols, depth, dtype):
+    """A matrix, the order in which its rows are taken, and a panel padded to whole vectors.
+
+    The padding is NaN: its lanes are computed on but must not reach the result.
+    """
+    a = rng.standard_normal((rows + 2, depth + 3)).astype(dtype)
+    order = rng.permutation(rows + 2)[:rows]
+    width = kernels.get_vector_width(dtype)
+    b = np.full((depth, -(-cols // width) * width + 3), np.nan, dtype)
+    b[:, :cols] = rng.standard_normal((depth, cols))
+    return a, order, b
+
+
+def test_multiply_rows(isa, dtype, rng):
+    for rows, cols, depth in list_cases(dtype):
+        a, order, b = make_operands(rng, rows, cols, depth, dtype)
+        c = Guarded(np.full((rows, cols), np.nan, dtype))  # not accumulated: not read
+        probes.multiply_rows(a, order, 2, depth, b, c.view)
+        left, right = a[order, 2 : 2 + depth], b[:, :cols]
+        ratio = count_ratio(c.view, exact_product(left, right), left, right)
+        assert ratio < 16, (rows, cols, depth)
+        c.check()
+
+
+def test_multiply_batch(isa, dtype, rng):
+    for rows, cols, depth in list_cases(dtype):
+        a, order, b = make_operands(rng, depth, cols, depth, dtype)
+        a = rng.standard_normal((depth + 2, rows + 3)).astype(dtype)
+        c = Guarded(np.full((rows, cols), np.nan, dtype))  # beta = 0: not read
+        probes.multiply_batch(a, order, 1, b, c.view, 1.0, 0.0)
+        left, right = a[order, 1 : 1 + rows].T, b[:, :cols]
+        ratio = count_ratio(c.view, exact_product(left, right), left, right)
+        assert ratio < 16, (rows, cols, depth)
+        c.check()
+
+
+def test_finish_of_multiply_rows(isa, dtype, rng):
+    """Accumulate, bias, ReLU and gate, in this order and every combination."""
+    eps = np.finfo(dtype).eps
+    for number in range(16):
+        accumulate, with_bias, relu, with_gate = (bool(number >> bit & 1) for bit in range(4))
+        for cols in {1, kernels.get_panel_width(dtype) - 1, kernels.get_panel_width(dtype)}:
+            a, order, b = make_operands(rng, 9, cols, 16, dtype)
+            start = rng.standard_normal((9, cols)).astype(dtype)
+            bias = rng.standard_normal(cols).astype(dtype) if with_bias else None
+            gate = Guarded(rng.integers(-1, 2, (9, cols)).astype(dtype)) if with_gate else None
+            product, c = np.empty_like(start), Guarded(start)
+            probes.multiply_rows(a, order, 2, 16, b, product)
+            probes.multiply_rows(a, order, 2, 16, b, c.view, accumulate=accumulate, bias=bias,
+                                 relu=relu, gate=gate.view if with_gate else None)
+            expected = product + start if accumulate else product
+            expected = expected + bias if with_bias else expected
+            expected = np.maximum(expected, 0) if relu else expected
+            expected = np.where(gate.view > 0, expected, 0) if with_gate else expected
+            np.testing.assert_allclose(c.view, expected, rtol=eps, atol=0)
+            c.check()
+
+
+def test_finish_of_multiply_rows_keeps_nan(isa, dtype, rng):
+    a, order, b = make_operands(rng, 3, 2, 4, dtype)
+    a[order[1]] = np.nan
+    c = np.zeros((3, 2), dtype)
+    probes.multiply_rows(a, order, 0, 4, b, c, relu=True)
+    assert np.isnan(c).any(axis=1).tolist() == [False, True, False]
+
+
+def test_finish_of_multiply_batch(isa, dtype, rng):
+    eps = np.finfo(dtype).eps
+    for alpha, beta in [(1.0, 0.0), (-0.3, 0.0), (-0.3, 1.0), (0.5, -2.0)]:
+        for cols in {1, kernels.get_panel_width(dtype) - 1, kernels.get_panel_width(dtype)}:
+            a, order, b = make_operands(rng, 9, cols, 9, dtype)
+            start = rng.standard_normal((9, cols)).astype(dtype)
+            product, c = np.empty_like(start), Guarded(start)
+            probes.multiply_batch(a, order, 2, b, product, 1.0, 0.0)
+            probes.multiply_batch(a, order, 2, b, c.view, alpha, beta)
+            expected = alpha * product.astype(float) + beta * start.astype(float)
+            room = 2 * eps * (np.abs(alpha * product) + np.abs(beta * start))
+            assert (np.abs(c.view - expected) <= room).all()
+            c.check()
+
+
+def test_fused_update_gives_the_bits_of_the_optimizer(isa, dtype, rng):
+    """w - rate * dW inside the tile, and dW first and then the optimizer: the same numbers."""
+    cols = kernels.get_panel_width(dtype)
+    a, order, b = make_operands(rng, 40, cols, 40, dtype)
+    a = rng.standard_normal((42, 13)).astype(dtype)
+    w = rng.standard_normal((11, cols)).astype(dtype)
+    gradient, apart = np.empty_like(w), w.copy()
+    probes.multiply_batch(a, order, 1, b, gradient, 1.0, 0.0)
+    probes.update_parameters("sgd", apart.ravel(), gradient.ravel(), -0.3, 1.0)
+    probes.multiply_batch(a, order, 1, b, w, -0.3, 1.0)
+    assert common.same_bits(w, apart)
+
+
+@pytest.mark.parametrize("by", ["rows", "batch"])
+def test_elements_do_not_depend_on_the_tile(isa, dtype, by, rng):
+    """Each element is one chain over the depth: the same bits in any block, or all alone."""
+    widest = kernels.get_panel_width(dtype)
+    rows, depth = 23, 50
+    a, order, b = make_operands(rng, max(rows, depth), widest, max(rows, depth), dtype)
+
+    def multiply(c, first_row, first_col, panel):
+        if by == "rows":
+            probes.multiply_rows(a, order[first_row : first_row + len(c)], 1, depth, panel, c)
+        else:
+            probes.multiply_batch(a, order[:depth], first_row, panel, c, 1.0, 0.0)
+
+    whole = np.empty((rows, widest), dtype)
+    multiply(whole, 0, 0, b)
+    padded = np.concatenate([b, np.zeros((len(b), widest), dtype)], axis=1)
+    for row in [0, 5, rows - 1]:
+        for col in [0, 1, widest - 1]:
+            alone = np.empty((1, 1), dtype)
+            multiply(alone, row, col, padded[:, col:])
+            assert alone[0, 0] == whole[row, col]
+    for height in [1, 2, 3, 4, 5, 6, 7, 13]:
+        block = np.empty((height, widest), dtype)
+        multiply(block, 4, 0, b)
+        assert common.same_bits(block, whole[4 : 4 + height])
+
+
+@pytest.mark.parametrize("by", ["rows", "batch"])
+def test_depth_is_summed_in_ascending_order(dtype, by, rng):
+    """On the scalar path a NumPy loop gives the same bits."""
+    before = kernels.get_isa()
+    kernels.select_isa("scalar")
+    try:
+        a, order, b = make_operands(rng, 40, 2, 40, dtype)
+        c = np.empty((40, 2), dtype)
+        if by == "rows":
+            probes.multiply_rows(a, order, 0, 40, b, c)
+            left = a[order, :40]
+        else:
+            probes.multiply_batch(a, order, 0, b, c, 1.0, 0.0)
+            left = a[order, :40].T
+        expected = np.zeros_like(c)
+        for p in range(40):
+            expected = expected + left[:, p : p + 1] * b[p, :2]
+        assert common.same_bits(c, expected)
+    finally:
+        kernels.select_isa(before)
+
+
+@pytest.mark.parametrize("transpose_a", [False, True])
+@pytest.mark.parametrize("transpose_b", [False, True])
+def test_blas(dtype, transpose_a, transpose_b, rng):
+    for i, (m, n) in enumerate((m, n) for m in SIDES for n in SIDES):
+        k = DEPTHS[i % len(DEPTHS)]
+        left = rng.standard_normal((m, k)).astype(dtype)
+        right = rng.standard_normal((k, n)).astype(dtype)
+        start = rng.standard_normal((m, n)).astype(dtype)
+        a = Guarded(left.T if transpose_a else left).view
+        b = Guarded(right.T if transpose_b else right).view
+        exact = exact_product(left, right)
+        c = Guarded(np.full((m, n), np.nan, dtype))
+        probes.multiply_matrices(transpose_a, transpose_b, 1.0, a, b, 0.0, c.view)
+        assert count_ratio(c.view, exact, left, right) < 16, (m, n, k)
+        c.check()
+        c.view[...] = start
+        probes.multiply_matrices(transpose_a, transpose_b, -0.5, a, b, 2.0, c.view)
+        scale = np.finfo(dtype).eps * (np.abs(left) @ np.abs(right) + np.abs(start))
+        assert (np.abs(c.view - (2.0 * start - 0.5 * exact)) < 16 * scale).all(), (m, n, k)
+        c.check()
