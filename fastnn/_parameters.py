@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from fastnn._core.binding import allocate
 
 # Kernels load whole vectors: the last weight's last row must be readable this far beyond its end.

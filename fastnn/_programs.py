@@ -28,20 +28,27 @@ def make_shapes(n_features: int, layers, output_activation: str) -> list[LayerSh
     ]
 
 
+def describe_target(dtype: str) -> dict:
+    """What a plan must know of the kernels in use."""
+    return {
+        "dtype": dtype,
+        "isa": kernels.get_isa(),
+        "widths": (kernels.get_vector_width(dtype), kernels.get_panel_width(dtype)),
+    }
+
+
 def plan_training(
     shapes, batch_size: int, n_rows: int, dtype: str, n_threads: int | None
 ) -> tuple[Plan, Plan | None]:
     """The plan of a full batch, and of the shorter one that ends an epoch."""
     batch_size = min(batch_size, n_rows)
     available = n_threads or _threads.count_available()
-    options = dict(
-        dtype=dtype,
-        isa=kernels.get_isa(),
-        widths=(kernels.get_vector_width(dtype), kernels.get_panel_width(dtype)),
-        n_threads=n_threads or choose_n_threads(shapes, batch_size, available),
-        update="fused" if batch_size <= BATCH_CHUNK else "separate",
-        plan_batch_size=batch_size,
-    )
+    options = {
+        "n_threads": n_threads or choose_n_threads(shapes, batch_size, available),
+        "update": "fused" if batch_size <= BATCH_CHUNK else "separate",
+        "plan_batch_size": batch_size,
+        **describe_target(dtype),
+    }
     plan = make_plan(shapes, batch_size, **options)
     rest = n_rows % batch_size
     return plan, make_plan(shapes, rest, **options) if rest else None
@@ -64,11 +71,9 @@ def make_stepper(
     plan = make_plan(
         shapes,
         batch_size,
-        dtype=dtype,
-        isa=kernels.get_isa(),
-        widths=(kernels.get_vector_width(dtype), kernels.get_panel_width(dtype)),
         n_threads=n_threads,
         update="none",
+        **describe_target(dtype),
     )
     binding = Binding(
         plan, parameters.weights, parameters.weight_grads, batch_size, packed=False, training=True
@@ -113,15 +118,8 @@ class PredictorPool:
         return min(n_threads, n_blocks)
 
     def _make(self, shapes, n_threads: int, packed: bool) -> tuple[Binding, Predictor]:
-        plan = make_plan(
-            shapes,
-            1,
-            dtype=self._dtype,
-            isa=kernels.get_isa(),
-            widths=(kernels.get_vector_width(self._dtype), kernels.get_panel_width(self._dtype)),
-            n_threads=1,
-            update="none",
-        )
+        target = describe_target(self._dtype)
+        plan = make_plan(shapes, 1, n_threads=1, update="none", **target)
 
         def bind(packed):
             weights = self._parameters.weights
@@ -147,6 +145,4 @@ def score(scores: np.ndarray, loss, labels, targets) -> dict[str, float]:
 
 def apply_update(parameters, optimizer) -> None:
     """One optimizer step over the whole arena."""
-    update_arena(
-        optimizer.name, parameters.values, parameters.gradients, optimizer.learning_rate
-    )
+    update_arena(optimizer.name, parameters.values, parameters.gradients, optimizer.learning_rate)

@@ -10,16 +10,15 @@ import threading
 
 import numpy as np
 
-from fastnn import _programs, _threads, _validate, model_file
+from fastnn import _programs, _saving, _threads, _validate
 from fastnn._parameters import Parameters
+from fastnn._targets import encode_targets
 from fastnn._training import Training
 from fastnn.history import History
 from fastnn.initializers import initialize_weight
 from fastnn.layers import Dense
 from fastnn.losses import Loss
 from fastnn.optimizers import SGD
-
-_HEADER_KEYS = {"layers", "loss", "n_features", "dtype", "seed", "epoch", "classes"}
 
 
 class Network:
@@ -158,34 +157,12 @@ class Network:
             )
         return classes
 
-    def _check_X(self, X, name: str = "X") -> np.ndarray:
+    def _check_input(self, X, name: str = "X") -> np.ndarray:
         return _validate.as_matrix(X, name, self.dtype, self.n_features)
 
     def _check_y(self, y, n_rows: int, classes, name: str = "y"):
-        """Labels or targets, the other being None, and the classes."""
-        if self.loss.takes_classes and _validate.is_label_vector(y):
-            if classes is None:
-                classes = self._find_classes(y, name)
-            labels, classes = _validate.encode_labels(y, classes, n_rows, name)
-            return labels, None, classes
-        targets = _validate.as_targets(y, n_rows, self.n_outputs, self.dtype, name)
-        if self.loss.takes_classes:
-            _validate.check_probability_rows(targets, name)
-            if classes is None:
-                classes = _validate.as_classes(range(self.n_outputs))
-        return None, targets, classes
-
-    def _find_classes(self, y, name: str) -> np.ndarray:
-        """The classes of a first fit: the labels, or all integers up to the number of outputs."""
-        classes = _validate.encode_labels(y, None, None, name)[1]
-        if len(classes) == self.n_outputs:
-            return classes
-        if classes.dtype.kind == "i":  # some may be absent; one out of range is told by its row
-            return _validate.as_classes(range(self.n_outputs))
-        raise ValueError(
-            f"{name} has {len(classes)} classes, but the last layer has {self.n_outputs} units: "
-            f"end the network with Dense({len(classes)}), or pass classes="
-        )
+        """Labels and targets, one of them None, and the classes."""
+        return encode_targets(y, self.loss, classes, n_rows, self.n_outputs, self.dtype, name)
 
     # --- training ------------------------------------------------------------------------------
 
@@ -238,7 +215,7 @@ class Network:
         epochs = _validate.check_int("epochs", epochs, 1)
         batch_size = _validate.check_int("batch_size", batch_size, 1)
         optimizer = _check_optimizer(optimizer)
-        X = self._check_X(X)
+        X = self._check_input(X)
         labels, targets, classes = self._check_y(y, len(X), self.classes)
         if validation is not None:
             validation = self._check_validation(validation, X.shape[1], classes)
@@ -284,7 +261,7 @@ class Network:
             With `y` the mean loss over the batch, ready for `backward`. Without, what the last
             layer's activation gives, (batch, n_outputs).
         """
-        X = self._check_X(X)
+        X = self._check_input(X)
         if y is None:
             self._build_for(X)
             return self._predictors.run(X, self._shapes["output"], self.n_threads)
@@ -293,8 +270,13 @@ class Network:
         self.classes = classes
         if self._stepper is None or self._stepper.batch_size != len(X):
             self._stepper = _programs.make_stepper(
-                self._parameters, self._shapes["scores"], len(X), self.dtype, self.n_threads,
-                self.loss.name, self._merged,
+                self._parameters,
+                self._shapes["scores"],
+                len(X),
+                self.dtype,
+                self.n_threads,
+                self.loss.name,
+                self._merged,
             )
         return self._stepper.forward(X, labels, targets)
 
@@ -317,7 +299,7 @@ class Network:
 
     def _run(self, X, what: str) -> np.ndarray:
         self._require_built()
-        X = self._check_X(X)
+        X = self._check_input(X)
         if self._writer.locked():
             raise RuntimeError("model is being fitted in another thread; wait for it to end")
         return self._predictors.run(X, self._shapes[what], self.n_threads)
@@ -343,8 +325,8 @@ class Network:
         return self._run(X, "probabilities")
 
     def evaluate(self, X, y) -> dict[str, float]:
-        """Mean loss on (X, y) and, for classifiers, the accuracy: {"loss": ..., "accuracy": ...}."""
-        X = self._check_X(X)
+        """Mean "loss" on (X, y) and, for classifiers, the share of right answers, "accuracy"."""
+        X = self._check_input(X)
         labels, targets, _ = self._check_y(y, len(X), self.classes)
         scores = self._run(X, "scores")
         return _programs.score(scores, self.loss, labels, targets)
@@ -381,25 +363,7 @@ class Network:
             With errno and path; what was at `path` before is still there.
         """
         self._require_built()
-        header = {
-            "layers": [
-                {"units": d.units, "activation": d.activation, "use_bias": d.use_bias}
-                for d in self.layers
-            ],
-            "loss": self.loss.name,
-            "n_features": self.n_features,
-            "dtype": self.dtype,
-            "seed": self.seed,
-            "epoch": self._epoch,
-            "classes": None if self.classes is None else self.classes.tolist(),
-        }
-        tensors = {
-            f"layers.{i}.{name}": array
-            for i, pair in enumerate(self._parameters.weights)
-            for name, array in zip(("weight", "bias"), pair, strict=True)
-            if array is not None
-        }
-        model_file.write_model(path, header, tensors)
+        _saving.save_network(self, path)
 
 
 def load(path, *, n_threads: int | None = None) -> Network:
@@ -412,34 +376,7 @@ def load(path, *, n_threads: int | None = None) -> Network:
     OSError
         The file cannot be read.
     """
-    header, tensors = model_file.read_model(path)
-    try:
-        if set(header) != _HEADER_KEYS:
-            raise ValueError(f"fields {sorted(header)}")
-        layers = [Dense(**settings) for settings in header["layers"]]
-        options = {key: header[key] for key in ("n_features", "dtype", "seed", "classes")}
-        net = Network(layers, header["loss"], n_threads=n_threads, **options)
-        net._epoch = _validate.check_int("epoch", header["epoch"], 0)
-        _set_parameters(net, tensors)
-    except (TypeError, ValueError, KeyError) as error:
-        raise model_file.CorruptModelError(
-            str(path), "header", "the description of a network", str(error)
-        ) from None
-    return net
-
-
-def _set_parameters(net: Network, tensors: dict[str, np.ndarray]) -> None:
-    expected = {}
-    for i, layer in enumerate(net.layers):
-        expected[f"layers.{i}.weight"] = layer.weight
-        if layer.bias is not None:
-            expected[f"layers.{i}.bias"] = layer.bias
-    found = {name: (array.shape, str(array.dtype)) for name, array in tensors.items()}
-    wanted = {name: (view.shape, str(view.dtype)) for name, view in expected.items()}
-    if found != wanted:
-        raise ValueError(f"tensors {found}, where the layers need {wanted}")
-    for name, view in expected.items():
-        view[...] = tensors[name]
+    return _saving.load_network(Network, path, n_threads)
 
 
 def _check_layers(layers) -> list[Dense]:

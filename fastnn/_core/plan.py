@@ -17,8 +17,8 @@ Three ways of sharing out a dense layer, named after the axis of W (n_in, n_out)
     W is small enough to be read by all: threads take rows of the mini-batch in forward and dX,
     and rows of W in dW.
 
-Barriers are not placed by hand. Each phase declares what it reads and writes, and by which cut;
-`insert_barriers` puts one wherever two phases would touch the same numbers from two threads.
+Barriers are not placed by hand: `fastnn._core.barriers` puts one wherever two phases would touch
+the same numbers from two threads.
 
 Rejected: cutting the mini-batch in every layer. It needs no partial sums, but half of each W
 crosses between the caches of two cores at every step, and dW must be reduced over threads.
@@ -26,9 +26,10 @@ crosses between the caches of two cores at every step, and dW must be reduced ov
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import itertools
+from dataclasses import dataclass
 
-ALL = "all"  # every thread touches all of it
+from fastnn._core.barriers import Phase, insert_barriers
 
 # A sum of up to CHUNK terms is one chain; longer ones are cut in four, so that four threads can
 # share them out, and beyond 4 * CHUNK in chunks of CHUNK. Fixed by the length of the sum alone.
@@ -67,17 +68,6 @@ class LayerPlan:
     transposed_panels: tuple[int, ...]  # the same for W^T, and n_in
     chunk: int  # length of the partial sums over n_in
     transposed_chunk: int  # the same over n_out, in dX
-
-
-@dataclass(frozen=True)
-class Phase:
-    """One kind of work on one layer: thread t takes bounds[t]..bounds[t + 1] of `axis`."""
-
-    kind: str
-    layer: int
-    axis: str  # "rows" of the batch, "inputs" or "outputs" of the layer
-    bounds: tuple[int, ...]
-    barrier: bool = False  # all threads wait before this phase
 
 
 @dataclass(frozen=True)
@@ -128,7 +118,7 @@ def cut_evenly(n: int, n_parts: int, unit: int = 1) -> tuple[int, ...]:
 
 
 def choose_panels(n: int, vector_width: int, panel_width: int) -> tuple[int, ...]:
-    """Columns of W, in panels of nearly equal width: 7 vectors make 4 + 3, 33 make 8 x 4 - 3 x 1."""
+    """First columns of panels of nearly equal width (7 vectors make 3 + 4), and n."""
     n_vectors = -(-n // vector_width)
     n_panels = -(-n_vectors * vector_width // panel_width)
     return tuple(min(n, n_vectors * i // n_panels * vector_width) for i in range(n_panels + 1))
@@ -158,11 +148,10 @@ def choose_n_threads(shapes, batch_size: int, available: int) -> int:
     return available if flops >= MIN_FLOPS_PER_STEP else 1
 
 
-def _is_balanced(bounds: tuple[int, ...]) -> bool:
-    """Whether no part is more than 6% above the mean."""
-    n_parts = len(bounds) - 1
-    largest = max(b - a for a, b in zip(bounds, bounds[1:], strict=False))
-    return largest * n_parts <= 1.06 * bounds[-1]
+def is_balanced(bounds: tuple[int, ...], vector_width: int) -> bool:
+    """Whether no thread has over 6% more vectors to work on than the mean."""
+    vectors = [-(-(stop - start) // vector_width) for start, stop in itertools.pairwise(bounds)]
+    return max(vectors) * len(vectors) <= 1.06 * sum(vectors)
 
 
 def plan_layer(first, shape, batch_size, widths, n_threads) -> LayerPlan:
@@ -178,7 +167,7 @@ def plan_layer(first, shape, batch_size, widths, n_threads) -> LayerPlan:
         cut = "outputs"
     elif n_threads == 1 or shape.n_in * shape.n_out < MIN_OWNED_WEIGHTS:
         cut = "rows"
-    elif first and not shape.rowwise and _is_balanced(cut_panels(panels, n_threads)):
+    elif first and not shape.rowwise and is_balanced(cut_panels(panels, n_threads), widths[0]):
         cut = "outputs"
     elif count_chunks(shape.n_in, chunk) >= n_threads:
         cut = "inputs"
@@ -201,9 +190,10 @@ def cut_panels(panels: tuple[int, ...], n_threads: int) -> tuple[int, ...]:
 
 
 def cut_inputs(layer: LayerPlan, n_threads: int) -> tuple[int, ...]:
-    """Rows of W that each thread owns."""
-    unit = layer.chunk if layer.cut == "inputs" else 1
-    return cut_evenly(layer.shape.n_in, n_threads, unit)
+    """Rows of W that each thread owns: whole chunks where they are summed apart, else panels."""
+    if layer.cut == "inputs":
+        return cut_evenly(layer.shape.n_in, n_threads, layer.chunk)
+    return cut_panels(layer.transposed_panels, n_threads)
 
 
 def cut_outputs(layer: LayerPlan, n_threads: int) -> tuple[int, ...]:
@@ -257,89 +247,6 @@ def list_backward(layers, batch_size: int, n_threads: int, update: str) -> list[
     if update == "none":  # the caller may have written to the weights: transpose them afresh
         return transposes + deltas + gradients
     return deltas + gradients + transposes
-
-
-def list_accesses(phase: Phase, layers) -> list[tuple[str, str, tuple[int, ...], bool]]:
-    """(buffer, axis by which threads share it, bounds, written) of everything a phase touches."""
-    i, bounds, kind = phase.layer, phase.bounds, phase.kind
-    by_rows = phase.axis == "rows"
-
-    def access(buffer, layer, axis, writes=False):
-        cut = bounds if axis != ALL else ()
-        return (f"{buffer}{layer}", axis, cut, writes)
-
-    whole_or_own = "rows" if by_rows else ALL
-    own_outputs = "rows" if by_rows else "columns"
-    weight_axis = ALL if by_rows else phase.axis
-    before = "x" if i == 0 else f"a{i - 1}"
-    if kind == "gather":
-        return [("x", "rows", bounds, True)]
-    if kind == "forward":
-        return [
-            (before, whole_or_own, bounds if by_rows else (), False),
-            access("w", i, weight_axis),
-            access("b", i, ALL if by_rows else "columns"),
-            access("a", i, own_outputs, writes=True),
-        ]
-    if kind == "partial":
-        return [
-            (before, "columns", bounds, False),
-            access("w", i, "inputs"),
-            access("partial", i, "inputs", writes=True),
-        ]
-    if kind == "reduce":
-        return [
-            access("partial", i, "rows"),
-            access("b", i, ALL),
-            access("a", i, "rows", writes=True),
-        ]
-    if kind == "loss":
-        return [access("a", i, "rows"), access("delta", i, "rows", writes=True)]
-    if kind == "backward_input":
-        source = "w" if layers[i].blas else "wt"
-        return [
-            access("delta", i, whole_or_own),
-            access(source, i, weight_axis),
-            access("a", i - 1, own_outputs),
-            access("delta", i - 1, own_outputs, writes=True),
-        ]
-    if kind == "weight":
-        by_inputs = phase.axis == "inputs"
-        return [
-            (before, "columns" if by_inputs else ALL, bounds if by_inputs else (), False),
-            access("delta", i, ALL if by_inputs else "columns"),
-            access("w", i, phase.axis, writes=True),
-        ]
-    if kind == "bias":
-        return [access("delta", i, "columns"), access("b", i, "columns", writes=True)]
-    if kind == "transpose":
-        return [access("w", i, "inputs"), access("wt", i, "inputs", writes=True)]
-    raise ValueError(f"unknown phase kind {kind!r}")
-
-
-def conflicts(one, other) -> bool:
-    """Whether two accesses, by different threads and with no barrier between, could collide."""
-    buffer, axis, bounds, writes = one
-    other_buffer, other_axis, other_bounds, other_writes = other
-    if buffer != other_buffer or not (writes or other_writes):
-        return False
-    return axis == ALL or axis != other_axis or bounds != other_bounds
-
-
-def insert_barriers(phases: list[Phase], layers, n_threads: int) -> list[Phase]:
-    """Mark the phases that all threads must wait before; the list is run again and again."""
-    if n_threads == 1:
-        return phases
-    barrier = [False] * len(phases)
-    pending: list = []  # accesses since the last barrier
-    for _ in range(2):  # the second round sees what the end of one step leaves for the next
-        for i, phase in enumerate(phases):
-            accesses = list_accesses(phase, layers)
-            if barrier[i] or any(conflicts(a, b) for a in accesses for b in pending):
-                barrier[i] = True
-                pending = []
-            pending = pending + accesses
-    return [replace(phase, barrier=flag) for phase, flag in zip(phases, barrier, strict=True)]
 
 
 def make_plan(

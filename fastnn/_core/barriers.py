@@ -1,0 +1,106 @@
+"""Where the threads of a plan must wait for each other.
+
+Barriers are not placed by hand. Each phase declares what it reads and writes, and by which cut;
+two phases may run side by side as long as each thread touches its own part only. A barrier goes
+in front of the first phase that would break this.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+ALL = "all"  # every thread touches all of it
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One kind of work on one layer: thread t takes bounds[t]..bounds[t + 1] of `axis`."""
+
+    kind: str
+    layer: int
+    axis: str  # "rows" of the batch, "inputs" or "outputs" of the layer
+    bounds: tuple[int, ...]
+    barrier: bool = False  # all threads wait before this phase
+
+
+def list_accesses(phase: Phase, layers) -> list[tuple[str, str, tuple[int, ...], bool]]:
+    """(buffer, axis by which threads share it, bounds, written) of everything a phase touches."""
+    i, bounds, kind = phase.layer, phase.bounds, phase.kind
+    by_rows = phase.axis == "rows"
+
+    def access(buffer, layer, axis, writes=False):
+        cut = bounds if axis != ALL else ()
+        return (f"{buffer}{layer}", axis, cut, writes)
+
+    whole_or_own = "rows" if by_rows else ALL
+    own_outputs = "rows" if by_rows else "columns"
+    weight_axis = ALL if by_rows else phase.axis
+    before = "x" if i == 0 else f"a{i - 1}"
+    if kind == "gather":
+        return [("x", "rows", bounds, True)]
+    if kind == "forward":
+        return [
+            (before, whole_or_own, bounds if by_rows else (), False),
+            access("w", i, weight_axis),
+            access("b", i, ALL if by_rows else "columns"),
+            access("a", i, own_outputs, writes=True),
+        ]
+    if kind == "partial":
+        return [
+            (before, "columns", bounds, False),
+            access("w", i, "inputs"),
+            access("partial", i, "inputs", writes=True),
+        ]
+    if kind == "reduce":
+        return [
+            access("partial", i, "rows"),
+            access("b", i, ALL),
+            access("a", i, "rows", writes=True),
+        ]
+    if kind == "loss":
+        return [access("a", i, "rows"), access("delta", i, "rows", writes=True)]
+    if kind == "backward_input":
+        source = "w" if layers[i].blas else "wt"
+        return [
+            access("delta", i, whole_or_own),
+            access(source, i, weight_axis),
+            access("a", i - 1, own_outputs),
+            access("delta", i - 1, own_outputs, writes=True),
+        ]
+    if kind == "weight":
+        by_inputs = phase.axis == "inputs"
+        return [
+            (before, "columns" if by_inputs else ALL, bounds if by_inputs else (), False),
+            access("delta", i, ALL if by_inputs else "columns"),
+            access("w", i, phase.axis, writes=True),
+        ]
+    if kind == "bias":
+        return [access("delta", i, "columns"), access("b", i, "columns", writes=True)]
+    if kind == "transpose":
+        return [access("w", i, "inputs"), access("wt", i, "inputs", writes=True)]
+    raise ValueError(f"unknown phase kind {kind!r}")
+
+
+def conflicts(one, other) -> bool:
+    """Whether two accesses, by different threads and with no barrier between, could collide."""
+    buffer, axis, bounds, writes = one
+    other_buffer, other_axis, other_bounds, other_writes = other
+    if buffer != other_buffer or not (writes or other_writes):
+        return False
+    return axis == ALL or axis != other_axis or bounds != other_bounds
+
+
+def insert_barriers(phases: list[Phase], layers, n_threads: int) -> list[Phase]:
+    """Mark the phases that all threads must wait before; the list is run again and again."""
+    if n_threads == 1:
+        return phases
+    barrier = [False] * len(phases)
+    pending: list = []  # accesses since the last barrier
+    for _ in range(2):  # the second round sees what the end of one step leaves for the next
+        for i, phase in enumerate(phases):
+            accesses = list_accesses(phase, layers)
+            if barrier[i] or any(conflicts(a, b) for a in accesses for b in pending):
+                barrier[i] = True
+                pending = []
+            pending = pending + accesses
+    return [replace(phase, barrier=flag) for phase, flag in zip(phases, barrier, strict=True)]

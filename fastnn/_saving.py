@@ -1,0 +1,81 @@
+"""Between a Network and the plain state of a model file."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from fastnn import _validate, model_file
+from fastnn.layers import Dense
+
+_HEADER_KEYS = {"layers", "loss", "n_features", "dtype", "seed", "epoch", "classes"}
+
+
+def save_network(net, path) -> None:
+    """Write settings and parameters to `path`, atomically."""
+    header = {
+        "layers": [
+            {"units": layer.units, "activation": layer.activation, "use_bias": layer.use_bias}
+            for layer in net.layers
+        ],
+        "loss": net.loss.name,
+        "n_features": net.n_features,
+        "dtype": net.dtype,
+        "seed": net.seed,
+        "epoch": net._epoch,
+        "classes": None if net.classes is None else net.classes.tolist(),
+    }
+    model_file.write_model(path, header, _name_parameters(net))
+
+
+def load_network(make_network, path, n_threads: int | None):
+    """The network that `save_network` wrote; `make_network` is the class."""
+    header, tensors = model_file.read_model(path)
+    try:
+        if set(header) != _HEADER_KEYS:
+            raise ValueError(f"fields {sorted(header)}, expected {sorted(_HEADER_KEYS)}")
+        layers = [Dense(**settings) for settings in header["layers"]]
+        options = {key: header[key] for key in ("dtype", "seed", "classes")}
+        net = make_network(layers, header["loss"], n_threads=n_threads, **options)
+        n_features = _validate.check_int("n_features", header["n_features"], 1)
+        _check_size(layers, n_features, tensors)
+        net._build(n_features)
+        net._epoch = _validate.check_int("epoch", header["epoch"], 0, 2**32 - 1)
+        _set_parameters(net, tensors)
+    except (TypeError, ValueError, KeyError) as error:
+        raise model_file.CorruptModelError(
+            os.fsdecode(path), "header", "the description of a network", str(error)
+        ) from None
+    return net
+
+
+def _check_size(layers, n_features: int, tensors) -> None:
+    """Refuse a header that promises more parameters than the file holds, before allocating any."""
+    widths = [n_features, *(layer.units for layer in layers)]
+    wanted = sum(
+        n_in * n_out + n_out * layer.use_bias
+        for n_in, n_out, layer in zip(widths, widths[1:], layers, strict=False)
+    )
+    found = sum(tensor.size for tensor in tensors.values())
+    if found != wanted:
+        raise ValueError(f"{found} parameters in the file, where the layers need {wanted}")
+
+
+def _name_parameters(net) -> dict[str, np.ndarray]:
+    named = {}
+    for i, layer in enumerate(net.layers):
+        named[f"layers.{i}.weight"] = layer.weight
+        if layer.bias is not None:
+            named[f"layers.{i}.bias"] = layer.bias
+    return named
+
+
+def _set_parameters(net, tensors: dict[str, np.ndarray]) -> None:
+    views = _name_parameters(net)
+    found = {name: (array.shape, str(array.dtype)) for name, array in tensors.items()}
+    wanted = {name: (view.shape, str(view.dtype)) for name, view in views.items()}
+    if found != wanted:
+        raise ValueError(f"tensors {found}, where the layers need {wanted}")
+    for name, view in views.items():
+        view[...] = tensors[name]

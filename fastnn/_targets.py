@@ -1,0 +1,53 @@
+"""What the user calls y, as the loss needs it: class indices, or numbers row by row."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastnn import _validate
+
+
+def encode_targets(y, loss, classes, n_rows: int, n_outputs: int, dtype: str, name: str = "y"):
+    """Check and encode targets.
+
+    Parameters
+    ----------
+    y : array-like
+        For a loss that takes classes: labels (n_rows,) or probabilities (n_rows, n_outputs), of
+        which one-hot rows are a case. Otherwise values (n_rows, n_outputs).
+    loss : Loss
+    classes : ndarray or None
+        The order of the classes; None finds it in `y`.
+
+    Returns
+    -------
+    labels : int32 ndarray (n_rows,) or None
+    targets : ndarray (n_rows, n_outputs) or None
+        One of the two.
+    classes : ndarray or None
+        None for a loss that takes values.
+    """
+    if loss.takes_classes and _validate.is_label_vector(y):
+        if classes is None:
+            classes = _find_classes(y, n_outputs, name)
+        labels, classes = _validate.encode_labels(y, classes, n_rows, name)
+        return labels, None, classes
+    targets = _validate.as_targets(y, n_rows, n_outputs, dtype, name)
+    if loss.takes_classes:
+        _validate.check_probability_rows(targets, name)
+        if classes is None:
+            classes = _validate.as_classes(range(n_outputs))
+    return None, targets, classes
+
+
+def _find_classes(y, n_outputs: int, name: str) -> np.ndarray:
+    """The classes of a first fit: the sorted labels, or all integers up to the outputs."""
+    classes = _validate.encode_labels(y, None, None, name)[1]
+    if len(classes) == n_outputs:
+        return classes
+    if classes.dtype.kind == "i":  # some may be absent; one out of range is told by its row
+        return _validate.as_classes(range(n_outputs))
+    raise ValueError(
+        f"{name} has {len(classes)} classes, but the last layer has {n_outputs} units: end the "
+        f"network with Dense({len(classes)}), or pass classes="
+    )
