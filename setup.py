@@ -1,145 +1,142 @@
-"""Build the extension modules: one object file per instruction set, OpenMP where it is found.
+"""Build the extension modules: flags per instruction set, OpenMP where it is found.
 
-Everything that is data stands in pyproject.toml; this file holds what setuptools cannot say there:
-flags per source file, the probe for OpenMP, and a clear word when there is no compiler.
+Everything that is data stands in pyproject.toml; this file holds what cannot be said there. The C
+core is compiled file by file, csrc/isa/NAME.c with the flags of that instruction set, and linked
+into one extension, ``fastnn._core.kernels``.
 
-Rejected: Meson-python. It handles per-file flags natively, but adds a build system (and ninja) to
-what a reader must know, for four short extensions.
+Rejected: Meson-python. It handles flags per file natively, but adds a build system (and ninja) to
+what a reader must know, for a handful of short extensions.
 """
 
 import os
 import platform
+import sys
 import tempfile
 from pathlib import Path
 
-from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
-from setuptools.errors import CCompilerError, CompileError, LinkError
+from setuptools.errors import BaseError, CCompilerError
+from setuptools.modified import newer_group
 
-CORE = "fastnn/_core/"
-C_FLAGS = ["-O3", "-std=c11", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden"]
-ISA_FLAGS = {
-    "avx2": ["-mavx2", "-mfma"],
-    "avx512": [
-        "-mavx512f",
-        "-mavx512dq",
-        "-mavx512bw",
-        "-mavx512vl",
-        "-mfma",
-        "-mprefer-vector-width=512",
-    ],
+CORE = Path("fastnn/_core")
+DIRECTIVES = {
+    "language_level": 3,
+    "boundscheck": False,
+    "wraparound": False,
+    "cdivision": True,
+    "initializedcheck": False,
 }
-MSVC_FLAGS = ["/O2", "/std:c11", "/fp:precise"]
-MSVC_ISA_FLAGS = {"avx2": ["/arch:AVX2"], "avx512": ["/arch:AVX512"]}
-OPENMP_FLAGS = {
+FLAGS = {
+    "unix": ["-O3", "-std=c11", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden"],
+    "msvc": ["/O2", "/std:c11", "/fp:precise"],
+}
+AVX512 = ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mprefer-vector-width=512"]
+ISA_FLAGS = {
+    "unix": {"avx2": ["-mavx2", "-mfma"], "avx512": ["-mfma", *AVX512]},
+    "msvc": {"avx2": ["/arch:AVX2"], "avx512": ["/arch:AVX512"]},
+}
+OPENMP_FLAGS = {  # to compile, to link; the first that work
     "unix": [(["-fopenmp"], ["-fopenmp"]), (["-Xpreprocessor", "-fopenmp"], ["-lomp"])],
     "msvc": [(["/openmp"], [])],
 }
+NO_COMPILER = """
+fastnn is built from C, but a program that includes Python.h does not compile here: a C compiler
+or the Python headers are missing. Install them, and try again:
+
+  Debian, Ubuntu   sudo apt-get install gcc python3-dev
+  Fedora           sudo dnf install gcc python3-devel
+  macOS            xcode-select --install
+  Windows          the C++ build tools of Visual Studio
+"""
+
+if sys.platform == "darwin":  # one CPU per build: flags for x86-64 mean nothing to arm64
+    os.environ.setdefault("ARCHFLAGS", f"-arch {platform.machine()}")
 
 
-def core_sources():
-    """The C core: every file of csrc/, and of csrc/isa/ those that this CPU family can have."""
-    x86 = platform.machine().lower() in ("x86_64", "amd64")
-    isas = sorted(Path("csrc/isa").glob("*.c"))
-    return [str(path) for path in sorted(Path("csrc").glob("*.c"))] + [
-        str(path) for path in isas if x86 or path.stem not in ISA_FLAGS
-    ]
+def list_core_sources():
+    """The C files of the core; of csrc/isa/ those that the CPU family of this build can have."""
+    cpu = os.environ.get("ARCHFLAGS", platform.machine()).lower()
+    is_x86 = "x86_64" in cpu or "amd64" in cpu
+    isas = [path for path in Path("csrc/isa").glob("*.c") if is_x86 or path.stem == "scalar"]
+    return sorted([*Path("csrc").glob("*.c"), *isas])
 
 
-def core_headers():
-    """Files whose change must rebuild the extensions."""
-    return [str(p) for p in Path("csrc").rglob("*") if p.suffix in (".h", ".inc", ".def")] + [
-        str(p) for p in Path(CORE).iterdir() if p.suffix in (".h", ".pxd")
-    ]
+def list_dependencies():
+    """Files whose change rebuilds the extensions."""
+    core = [path for path in Path("csrc").rglob("*") if path.is_file()]
+    return ["setup.py", *map(str, core), *map(str, [*CORE.glob("*.pxd"), *CORE.glob("*.h")])]
 
 
 class BuildExtensions(build_ext):
-    """build_ext with per-file flags for csrc/isa/ and OpenMP for the engine."""
+    """build_ext, which runs Cython by itself, with the core's own flags and OpenMP."""
+
+    def initialize_options(self):
+        super().initialize_options()
+        self.cython_c_in_temp = True
+        self.cython_directives = DIRECTIVES
 
     def build_extensions(self):
-        msvc = self.compiler.compiler_type == "msvc"
-        flags, isa_flags = (MSVC_FLAGS, MSVC_ISA_FLAGS) if msvc else (C_FLAGS, ISA_FLAGS)
-        openmp_compile, openmp_link = self.find_openmp("msvc" if msvc else "unix")
-        compile_one = self.compiler.compile
-
-        def compile_each(sources, **kwargs):
-            objects = []
-            for source in sources:
-                path = Path(source)
-                extra = isa_flags.get(path.stem, []) if path.parent.name == "isa" else []
-                postargs = (kwargs.get("extra_postargs") or []) + extra
-                objects += compile_one([source], **{**kwargs, "extra_postargs": postargs})
-            return objects
-
-        self.compiler.compile = compile_each
+        kind = "msvc" if self.compiler.compiler_type == "msvc" else "unix"
+        if not self.can_build("#include <Python.h>\nint main(void) { return 0; }"):
+            raise SystemExit(NO_COMPILER)
+        compile_flags, link_flags = self.find_openmp(OPENMP_FLAGS[kind])
         for extension in self.extensions:
-            extension.extra_compile_args = flags + openmp_compile
-            extension.extra_link_args = openmp_link
+            extension.extra_compile_args = FLAGS[kind] + compile_flags
+            extension.extra_link_args = link_flags
+            if extension.name == "fastnn._core.kernels":
+                extension.extra_objects = self.compile_core(FLAGS[kind], ISA_FLAGS[kind])
         super().build_extensions()
 
-    def build_extension(self, extension):
-        try:
-            super().build_extension(extension)
-        except (CCompilerError, OSError) as error:
-            raise SystemExit(
-                f"fastnn could not compile {extension.name}: {error}\n\n"
-                "A C compiler and the Python headers are needed to build fastnn from source.\n"
-                "  Debian/Ubuntu: sudo apt-get install gcc python3-dev\n"
-                "  Fedora:        sudo dnf install gcc python3-devel\n"
-                "  macOS:         xcode-select --install\n"
-                "  Windows:       the C++ build tools of Visual Studio"
-            ) from error
+    def compile_core(self, flags, isa_flags):
+        """The object files of csrc/: plain C, without OpenMP."""
+        objects = []
+        for source in list_core_sources():
+            (target,) = self.compiler.object_filenames([str(source)], output_dir=self.build_temp)
+            if self.force or newer_group(list_dependencies(), target):
+                extra = isa_flags.get(source.stem, []) if source.parent.name == "isa" else []
+                self.compiler.compile(
+                    [str(source)], output_dir=self.build_temp, extra_postargs=flags + extra
+                )
+            objects.append(target)
+        return objects
 
-    def find_openmp(self, compiler_type):
-        """Flags that build a small OpenMP program, or none: then fastnn runs on one thread."""
-        if os.environ.get("FASTNN_NO_OPENMP") == "1":
-            return [], []
-        for compile_flags, link_flags in OPENMP_FLAGS[compiler_type]:
-            with tempfile.TemporaryDirectory() as folder:
-                source = Path(folder, "probe.c")
-                source.write_text("#include <omp.h>\nint main(void) { return !omp_get_num_procs(); }")
-                try:
-                    objects = self.compiler.compile(
-                        [str(source)], output_dir="/" if os.path.isabs(folder) else folder,
-                        extra_postargs=compile_flags,
-                    )
+    def find_openmp(self, candidates):
+        """Flags that build an OpenMP program, or none: then fastnn runs on one thread."""
+        program = "#include <omp.h>\nint main(void) { return !omp_get_num_procs(); }"
+        if os.environ.get("FASTNN_NO_OPENMP") != "1":
+            for compile_flags, link_flags in candidates:
+                if self.can_build(program, compile_flags, link_flags):
+                    return compile_flags, link_flags
+        return [], []
+
+    def can_build(self, program, compile_flags=(), link_flags=None):
+        """Whether `program` compiles and, with `link_flags` given, links."""
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder, "probe.c")
+            source.write_text(program)
+            try:
+                objects = self.compiler.compile(
+                    [str(source)], output_dir=folder, extra_postargs=list(compile_flags)
+                )
+                if link_flags is not None:
                     self.compiler.link_executable(
                         objects, "probe", output_dir=folder, extra_postargs=link_flags
                     )
-                except (CompileError, LinkError):
-                    continue
-            return compile_flags, link_flags
-        return [], []
-
-
-def extensions():
-    modules = {"kernels": core_sources(), "phases": [], "binding": [], "engine": [], "inference": []}
-    modules["probes"] = []  # the kernels one by one, for tests and benchmarks
-    return [
-        Extension(
-            f"fastnn._core.{name}",
-            [f"{CORE}{name}.pyx", *sources],
-            include_dirs=["csrc", CORE],
-            depends=core_headers(),
-            define_macros=[("CYTHON_EXTERN_C", "extern")],
-        )
-        for name, sources in modules.items()
-    ]
+            except (BaseError, CCompilerError, OSError):
+                return False
+        return True
 
 
 setup(
-    ext_modules=cythonize(
-        extensions(),
-        build_dir="build/cython",
-        compiler_directives={
-            "language_level": 3,
-            "boundscheck": False,
-            "wraparound": False,
-            "cdivision": True,
-            "initializedcheck": False,
-            "freethreading_compatible": False,
-        },
-    ),
     cmdclass={"build_ext": BuildExtensions},
+    ext_modules=[
+        Extension(
+            f"fastnn._core.{path.stem}",
+            [str(path)],
+            include_dirs=["csrc", str(CORE)],
+            depends=list_dependencies(),
+        )
+        for path in sorted(CORE.glob("*.pyx"))
+    ],
 )

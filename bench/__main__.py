@@ -7,7 +7,6 @@ import datetime
 import json
 import os
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +120,7 @@ def write(
     groups = [report.group(w, n, results, ceilings[n]) for w, n, results in measured]
     keys = _installed(options.peers, measured)
     if options.json:
-        rows = [asdict(row) for found in groups for row in found.rows]
+        rows = [report.as_dict(found, row) for found in groups for row in found.rows]
         options.json.write_text(json.dumps({**info, "rows": rows}, indent=1) + "\n")
     if options.markdown:
         text = f"{info['date']}\n{report.machine_text(info)}\n{_versions(info)}\n"

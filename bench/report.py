@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, TypeGuard
 
 from .driver import Result
@@ -99,6 +99,15 @@ def _row(workload: Workload, result: Result, ceiling: float | None) -> Row:
     elif ceiling:
         row.of_ceiling = workload.flops / row.minimum / ceiling
     return row
+
+
+def as_dict(found: Group, row: Row) -> dict[str, Any]:
+    """Return a row for JSON, with its single times unless they are thousands of latencies."""
+    fields = asdict(row)
+    result = fields.pop("result")
+    if found.workload.kind == "latency":
+        del result["times"]
+    return {**result, **fields}
 
 
 def seconds(value: float | None) -> str:

@@ -9,9 +9,8 @@ from fastnn._core import kernels
 from fastnn._core.binding import Binding
 from fastnn._core.engine import Engine, update_arena
 from fastnn._core.inference import Predictor, compute_row_losses
-from fastnn._core.plan import BATCH_CHUNK, LayerShape, Plan, choose_n_threads, make_plan
+from fastnn._core.plan import BATCH_CHUNK, ROW_BLOCK, LayerShape, Plan, choose_n_threads, make_plan
 
-PREDICTION_BLOCK = 120  # rows that pass through all layers together; 20 tiles of 6
 # From this many rows on, a prediction is worth copying the weights into panels first.
 PACK_MIN_ROWS = 256
 # The explicit loop starts a region at every call, so it takes more work to pay for threads.
@@ -111,7 +110,7 @@ class PredictorPool:
         return out
 
     def _choose_n_threads(self, shapes, n_rows: int, n_threads: int | None) -> int:
-        n_blocks = -(-n_rows // PREDICTION_BLOCK)
+        n_blocks = -(-n_rows // ROW_BLOCK)
         if n_threads is None:
             available = _threads.count_available()
             n_threads = choose_n_threads(shapes, n_rows // EXPLICIT_FACTOR, available)
@@ -123,13 +122,13 @@ class PredictorPool:
 
         def bind(packed):
             weights = self._parameters.weights
-            return Binding(plan, weights, None, PREDICTION_BLOCK, packed=packed, training=False)
+            return Binding(plan, weights, None, ROW_BLOCK, packed=packed, training=False)
 
         bindings = [bind(packed)]
         for _ in range(n_threads - 1):
             bindings.append(bind(False))
             bindings[-1].share_weights(bindings[0])
-        return bindings[0], Predictor(bindings, PREDICTION_BLOCK)
+        return bindings[0], Predictor(bindings, ROW_BLOCK)
 
 
 def score(scores: np.ndarray, loss, labels, targets) -> dict[str, float]:

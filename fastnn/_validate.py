@@ -13,6 +13,7 @@ import numbers
 import operator
 import sys
 from collections.abc import Collection
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,7 @@ _PROBABILITY_TOLERANCE = 1e-3
 _SHOWN_CLASSES = 10
 _LABELS = "expected class labels: integers, bools or strings"
 # The order matters: a Python bool is an Integral, and an Integral is a Real.
-_LABEL_TYPES = {
+_LABEL_TYPES: dict[type, Any] = {
     np.bool_: (bool, np.bool_),
     np.int64: numbers.Integral,
     np.float64: numbers.Real,

@@ -219,6 +219,7 @@ def test_digits():
     assert X_train.dtype == X_test.dtype == np.float32
     assert y_train.dtype == y_test.dtype == np.int64
     assert (X_train.min(), X_train.max()) == (0, 1)
+    assert y_test[:10].tolist() == [7, 6, 3, 7, 7, 3, 2, 8, 9, 3]
     assert set(np.bincount(y_test)) <= {35, 36, 37}  # stratified
     again = datasets.load_digits()
     np.testing.assert_array_equal(again[0], X_train)

@@ -1,6 +1,7 @@
 """The history of a run: rows, columns, table and picture."""
 
 import copy
+import os
 import pickle
 import subprocess
 import sys
@@ -121,7 +122,9 @@ def test_plot_needs_no_display_and_no_pyplot(tmp_path):
         history.plot({str(tmp_path / "curves.png")!r})
         assert "matplotlib.pyplot" not in sys.modules
     """
-    subprocess.run([sys.executable, "-c", code], check=True, env={"MPLBACKEND": "TkAgg"})
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, env={**os.environ, "MPLBACKEND": "TkAgg"}
+    )
 
 
 def test_plot_of_nothing(tmp_path):

@@ -31,7 +31,9 @@ ctypedef struct DenseLayer:
     int activation
     bint rowwise, blas, packed
     Py_ssize_t vector_width
-    Py_ssize_t chunk, transposed_chunk
+    Py_ssize_t chunk, transposed_chunk, batch_chunk  # terms of one chain: over n_in, n_out, rows
+    Py_ssize_t row_block   # rows that stay in cache while the panels of W pass by
+    Py_ssize_t blas_block  # columns of one call of BLAS
     Py_ssize_t n_panels, n_transposed_panels
     const Py_ssize_t *panels             # (n_panels + 1) first columns
     const Py_ssize_t *transposed_panels  # (n_transposed_panels + 1)

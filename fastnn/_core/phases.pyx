@@ -31,12 +31,6 @@ PHASE_KINDS = ("gather", "forward", "partial", "reduce", "loss", "backward_input
 UPDATE_MODES = ("none", "fused", "separate")
 AXES = ("rows", "inputs", "outputs")
 
-cdef enum:
-    ROW_BLOCK = 120      # rows that stay in L2 while the panels of W pass by; a multiple of 6
-    BATCH_CHUNK = 512    # rows in one chain of a weight gradient
-    BLAS_BLOCK = 512     # columns of one BLAS call
-
-
 cdef inline Py_ssize_t panel_stride(const DenseLayer *layer, Py_ssize_t width) noexcept nogil:
     """Elements between two rows of a packed panel: its width in whole vectors."""
     return (width + layer.vector_width - 1) // layer.vector_width * layer.vector_width
@@ -72,8 +66,8 @@ cdef void forward_block(const Kernels *kernels, const DenseLayer *layer,
     """a[rows, columns] = f(x[rows] W[:, columns] + b[columns])."""
     cdef Py_ssize_t block, rows, panel, first, start
     cdef real *z
-    for block from row_start <= block < row_stop by ROW_BLOCK:
-        rows = min(ROW_BLOCK, row_stop - block)
+    for block from row_start <= block < row_stop by layer.row_block:
+        rows = min(layer.row_block, row_stop - block)
         for panel in range(layer.n_panels):
             first = layer.panels[panel]
             if first < column_start or first >= column_stop:
@@ -97,8 +91,8 @@ cdef void forward_blas(const Kernels *kernels, const DenseLayer *layer, const re
     cdef Py_ssize_t first, width
     cdef real *z
     cdef const real *bias
-    for first from column_start <= first < column_stop by BLAS_BLOCK:
-        width = min(BLAS_BLOCK, column_stop - first)
+    for first from column_start <= first < column_stop by layer.blas_block:
+        width = min(layer.blas_block, column_stop - first)
         z = <real *>layer.output + first
         bias = NULL if layer.bias == NULL else <const real *>layer.bias + first
         multiply_matrices(False, False, batch, width, layer.n_in, <real>1, x, x_stride,
@@ -117,9 +111,9 @@ cdef void partial_sums(const Kernels *kernels, const DenseLayer *layer, const re
     cdef real *partial
     for chunk_start from start <= chunk_start < stop by layer.chunk:
         partial = <real *>layer.partial + chunk_start // layer.chunk * layer.partial_size
-        for block from 0 <= block < batch by ROW_BLOCK:
+        for block from 0 <= block < batch by layer.row_block:
             for panel in range(layer.n_panels):
-                multiply_chunk(kernels, layer, x_rows + block, min(ROW_BLOCK, batch - block),
+                multiply_chunk(kernels, layer, x_rows + block, min(layer.row_block, batch - block),
                                panel, chunk_start,
                                partial + block * layer.stride + layer.panels[panel], False, False)
 
@@ -167,8 +161,8 @@ cdef void backward_input_block(const Kernels *kernels, const DenseLayer *layer,
     cdef real *dx
     cdef bint last
     cdef Py_ssize_t block, rows, panel, first, width, stride, start
-    for block from row_start <= block < row_stop by ROW_BLOCK:
-        rows = min(ROW_BLOCK, row_stop - block)
+    for block from row_start <= block < row_stop by layer.row_block:
+        rows = min(layer.row_block, row_stop - block)
         for panel in range(layer.n_transposed_panels):
             first = layer.transposed_panels[panel]
             if first < input_start or first >= input_stop:
@@ -204,8 +198,8 @@ cdef void backward_input_blas(const Kernels *kernels, const DenseLayer *layer,
     cdef Py_ssize_t first, width, rows = row_stop - row_start
     cdef real *dx = <real *>before.delta + row_start * before.stride
     cdef const real *output = <const real *>before.output + row_start * before.stride
-    for first from input_start <= first < input_stop by BLAS_BLOCK:
-        width = min(BLAS_BLOCK, input_stop - first)
+    for first from input_start <= first < input_stop by layer.blas_block:
+        width = min(layer.blas_block, input_stop - first)
         multiply_matrices(False, True, rows, width, layer.n_out, <real>1,
                           <const real *>layer.delta + row_start * layer.stride, layer.stride,
                           <const real *>layer.weight + first * layer.n_out, layer.n_out, <real>0,
@@ -246,9 +240,9 @@ cdef void weight_block(const Step *step, const DenseLayer *layer, const real *co
         stride = panel_stride(layer, width) if layer.packed else layer.n_out
         offset = (first * layer.n_in if layer.packed else first) + input_start * stride
         target = <real *>(layer.weight if fused else layer.weight_grad) + offset
-        for start from 0 <= start < step.batch by BATCH_CHUNK:
+        for start from 0 <= start < step.batch by layer.batch_chunk:
             multiply_batch(step.kernels, x_rows + start, input_start,
-                           min(BATCH_CHUNK, step.batch - start),
+                           min(layer.batch_chunk, step.batch - start),
                            <const real *>layer.delta + start * layer.stride + first,
                            layer.stride, input_stop - input_start, width, target, stride, alpha,
                            <real>(1 if fused or start > 0 else 0))
@@ -277,8 +271,8 @@ cdef void weight_blas(const Step *step, const DenseLayer *layer, const real *x,
     cdef bint update = step.update != UPDATE_NONE
     cdef real *target = <real *>(layer.weight if update else layer.weight_grad)
     cdef Py_ssize_t first
-    for first from column_start <= first < column_stop by BLAS_BLOCK:
-        multiply_matrices(True, False, layer.n_in, min(BLAS_BLOCK, column_stop - first),
+    for first from column_start <= first < column_stop by layer.blas_block:
+        multiply_matrices(True, False, layer.n_in, min(layer.blas_block, column_stop - first),
                           step.batch, <real>(-step.learning_rate if update else 1), x, x_stride,
                           <const real *>layer.delta + first, layer.stride,
                           <real>(1 if update else 0), target + first, layer.n_out)

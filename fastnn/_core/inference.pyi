@@ -1,0 +1,19 @@
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import disjoint_base
+
+from fastnn._core.binding import Binding
+
+_Array = NDArray[np.floating[Any]]
+
+@disjoint_base
+class Predictor:
+    def __init__(self, bindings: Sequence[Binding], block: int) -> None: ...
+    def run(self, x: _Array, out: _Array) -> None: ...
+
+def compute_row_losses(
+    output: _Array, loss: str, labels: NDArray[np.int32] | None, targets: _Array | None
+) -> NDArray[np.float64]: ...

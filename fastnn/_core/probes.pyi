@@ -1,0 +1,46 @@
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+_Array = NDArray[np.floating[Any]]
+
+def exp(x: _Array, y: _Array) -> None: ...
+def activation_forward(name: str, z: _Array, a: _Array) -> None: ...
+def activation_backward(name: str, delta: _Array, a: _Array) -> None: ...
+def evaluate_loss(
+    name: str,
+    output: _Array,
+    delta: _Array | None,
+    labels: NDArray[np.int32] | None,
+    targets: _Array | None,
+    scale: float,
+) -> NDArray[np.float64]: ...
+def update_parameters(name: str, w: _Array, g: _Array, alpha: float, beta: float) -> None: ...
+def multiply_rows(
+    a: _Array,
+    order: ArrayLike,
+    offset: int,
+    depth: int,
+    b: _Array,
+    c: _Array,
+    accumulate: bool = False,
+    bias: _Array | None = None,
+    relu: bool = False,
+    gate: _Array | None = None,
+) -> None: ...
+def multiply_batch(
+    a: _Array, order: ArrayLike, offset: int, b: _Array, c: _Array, alpha: float, beta: float
+) -> None: ...
+def multiply_matrices(
+    transpose_a: bool,
+    transpose_b: bool,
+    alpha: float,
+    a: _Array,
+    b: _Array,
+    beta: float,
+    c: _Array,
+) -> None: ...
+def sum_chunks(partial: _Array, cols: int, bias: _Array | None, relu: bool, z: _Array) -> None: ...
+def transpose(w: _Array, out: _Array) -> None: ...
+def column_sums(d: _Array, out: _Array, alpha: float, beta: float) -> None: ...

@@ -1,0 +1,373 @@
+"""The plan: who touches what, when all wait, and that no sum depends on the number of threads.
+
+`list_touched` says which numbers a thread reads and writes in a phase, from what the kernels do
+and not from what barriers.py declares. A set of numbers is a box: a mask for each axis.
+"""
+
+import contextlib
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from common import SIDES
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fastnn._core import kernels, plan
+from fastnn._core.plan import LayerShape, make_plan
+
+WIDTHS = [(1, 2), (4, 8), (8, 16), (16, 64)]
+UPDATES = ["fused", "separate", "none"]
+REAL_NETS = [
+    (784, 100, 10), (784, 512, 512, 10), (4, 32, 16, 3), (1024, 1024, 10), (30, 2048, 1536, 5),
+    (1024, 4096, 4096, 10), (257, 129, 65, 33, 2), (1, 1), (600, 1), (1, 600), (513, 300, 7),
+]  # fmt: skip
+
+
+@contextlib.contextmanager
+def small_limits():
+    """The rules of large layers at sizes that can be tried by the hundred."""
+    limits = {"CHUNK": 8, "BLAS_MIN_WIDTH": 24, "BLAS_MIN_BATCH": 4, "BLAS_BLOCK": 10}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**limits, "MIN_OWNED_WEIGHTS": 60}.items():
+            patch.setattr(plan, name, value)
+        yield
+
+
+def make_shapes(widths, activations=()):
+    names = [*activations, *["relu"] * len(widths)]
+    return [
+        LayerShape(n_in, n_out, name, kernels.is_rowwise(name))
+        for n_in, n_out, name in zip(widths, widths[1:], names, strict=False)
+    ]
+
+
+def make(shapes, batch_size=32, n_threads=2, widths=(16, 64), update="fused", **options):
+    return make_plan(
+        shapes, batch_size, dtype="float32", isa="any", widths=widths, n_threads=n_threads,
+        update=update, **options,
+    )  # fmt: skip
+
+
+# --- what a phase touches ------------------------------------------------------------------------
+
+
+def mask(n, *ranges):
+    found = np.zeros(n, dtype=bool)
+    for start, stop in ranges:
+        found[start:stop] = True
+    return found
+
+
+def whole_panels(bounds, start, stop):
+    """Columns of the panels that begin in start..stop, which is how the kernels choose theirs."""
+    ranges = zip(bounds, bounds[1:], strict=False)
+    return mask(bounds[-1], *((a, b) for a, b in ranges if start <= a < stop))
+
+
+def own_outputs(layer, start, stop):
+    if layer.blas:
+        return mask(layer.shape.n_out, (start, stop))
+    return whole_panels(layer.panels, start, stop)
+
+
+def own_inputs(layer, start, stop):
+    if layer.blas:
+        return mask(layer.shape.n_in, (start, stop))
+    return whole_panels(layer.transposed_panels, start, stop)
+
+
+def list_touched(made, phase, start, stop):
+    """(buffer, box, written) for a thread that has start..stop of `phase`."""
+    i, layer = phase.layer, made.layers[phase.layer]
+    n_in, n_out, batch = layer.shape.n_in, layer.shape.n_out, made.batch_size
+    n_chunks = -(-n_in // layer.chunk)
+    rows, every_row = mask(batch, (start, stop)), mask(batch, (0, batch))
+    inputs, outputs = mask(n_in, (0, n_in)), mask(n_out, (0, n_out))
+    x, a, delta = f"a{i - 1}", f"a{i}", f"delta{i}"
+    w, b, wt, partial = f"w{i}", f"b{i}", f"wt{i}", f"partial{i}"
+    if phase.kind == "gather":
+        return [(x, (rows, inputs), True)]
+    if phase.kind == "forward":
+        if phase.axis == "outputs":
+            rows, outputs = every_row, own_outputs(layer, start, stop)
+        reads = [(x, (rows, inputs), False), (w, (inputs, outputs), False), (b, (outputs,), False)]
+        return [*reads, (a, (rows, outputs), True)]
+    if phase.kind == "partial":
+        touched = []
+        for first in range(start, stop, layer.chunk):
+            inputs = mask(n_in, (first, first + layer.chunk))
+            chunk = mask(n_chunks, (first // layer.chunk, first // layer.chunk + 1))
+            touched += [(x, (every_row, inputs), False), (w, (inputs, outputs), False)]
+            touched += [(partial, (chunk, every_row, outputs), True)]
+        return touched
+    if phase.kind == "reduce":
+        chunks = mask(n_chunks, (0, n_chunks))
+        reads = [(partial, (chunks, rows, outputs), False), (b, (outputs,), False)]
+        return [*reads, (a, (rows, outputs), True)]
+    if phase.kind == "loss":
+        return [(a, (rows, outputs), False), (delta, (rows, outputs), True)]
+    if phase.kind == "backward_input":
+        if phase.axis == "inputs":
+            rows, inputs = every_row, own_inputs(layer, start, stop)
+        weight = w if layer.blas else wt
+        reads = [(delta, (rows, outputs), False), (weight, (inputs, outputs), False)]
+        return [*reads, (x, (rows, inputs), False), (f"delta{i - 1}", (rows, inputs), True)]
+    if phase.kind == "weight":
+        if phase.axis == "outputs":
+            outputs = own_outputs(layer, start, stop)
+        else:
+            inputs = mask(n_in, (start, stop))
+        reads = [(x, (every_row, inputs), False), (delta, (every_row, outputs), False)]
+        return [*reads, (w, (inputs, outputs), True)]
+    if phase.kind == "bias":
+        outputs = mask(n_out, (start, stop))
+        return [(delta, (every_row, outputs), False), (b, (outputs,), True)]
+    assert phase.kind == "transpose"
+    inputs = own_inputs(layer, start, stop)
+    return [(w, (inputs, outputs), False), (wt, (inputs, outputs), True)]
+
+
+def list_by_thread(made, phase):
+    """(thread, buffer, box, written) for all threads that have something to do."""
+    assert len(phase.bounds) == made.n_threads + 1
+    assert phase.bounds[0] == 0
+    return [
+        (thread, *touched)
+        for thread, own in enumerate(zip(phase.bounds, phase.bounds[1:], strict=False))
+        if own[0] < own[1]
+        for touched in list_touched(made, phase, *own)
+    ]
+
+
+def overlap(box, other):
+    return all((one & two).any() for one, two in zip(box, other, strict=True))
+
+
+def check_barriers(made):
+    """No number is written by one thread and touched by another without a barrier between."""
+    phases = made.forward + made.backward
+    earlier = []  # since the last barrier
+    for phase in phases + phases:  # a step begins where the last one ended, with no barrier
+        if phase.barrier:
+            earlier = []
+        entries = list_by_thread(made, phase)
+        for thread, buffer, box, written in entries:
+            for other, other_buffer, other_box, other_written in earlier + entries:
+                both = buffer == other_buffer and (written or other_written)
+                if both and thread != other:
+                    assert not overlap(box, other_box), (buffer, thread, other, phase)
+        earlier += entries
+
+
+def check_coverage(made):
+    """What each phase writes it writes whole, and every number once."""
+    for phase in made.forward + made.backward:
+        written = [entry[1:3] for entry in list_by_thread(made, phase) if entry[3]]
+        buffers, boxes = {buffer for buffer, _ in written}, [box for _, box in written]
+        assert len(buffers) == 1
+        size = np.prod([len(axis) for axis in boxes[0]])
+        assert sum(np.prod([axis.sum() for axis in box]) for box in boxes) == size, phase
+        for i, box in enumerate(boxes):
+            assert not any(overlap(box, other) for other in boxes[:i]), phase
+
+
+def check_order(made):
+    """What is read was written in this step, and no weight changes before its last use."""
+    phases = made.forward + made.backward
+    present = {f"{kind}{i}" for kind in "wb" for i in range(len(made.layers))}
+    if phases[0].kind != "gather":
+        present.add("a-1")  # the rows are read in place
+    if made.update != "none":
+        present |= {f"wt{i}" for i in range(len(made.layers))}
+    for phase in phases:
+        entries = list_by_thread(made, phase)
+        reads = {entry[1] for entry in entries if not entry[3]}
+        assert reads <= present, (phase, reads - present)
+        present |= {entry[1] for entry in entries if entry[3]}
+        if phase.kind == "weight" and made.update != "none":
+            present.discard(f"wt{phase.layer}")  # out of date
+            used = {entry[1] for later in phases[phases.index(phase) + 1 :]
+                    for entry in list_by_thread(made, later)
+                    if later.kind in ("forward", "partial", "backward_input")}  # fmt: skip
+            assert f"w{phase.layer}" not in used
+    for i, layer in enumerate(made.layers):
+        kinds = [phase.kind for phase in phases if phase.layer == i]
+        assert kinds.count("forward") + kinds.count("reduce") == 1
+        assert kinds.count("partial") == kinds.count("reduce")
+        assert kinds.count("weight") == kinds.count("bias") == 1
+        assert kinds.count("backward_input") == (i > 0)
+        if i > 0 and not layer.blas:
+            assert f"wt{i}" in present or made.update == "none"  # for the next step
+
+
+def list_blas_calls(made):
+    """(kind, layer, m, n, first column) of every call of BLAS in a step."""
+    calls = set()
+    for phase in made.forward + made.backward:
+        layer = made.layers[phase.layer]
+        if not layer.blas or phase.kind not in ("forward", "backward_input", "weight"):
+            continue
+        for start, stop in zip(phase.bounds, phase.bounds[1:], strict=False):
+            if phase.axis == "rows":  # each thread calls with its rows and all columns
+                m, last, bounds = stop - start, layer.shape.n_in, (0, layer.shape.n_in)
+            else:
+                m, last, bounds = made.batch_size, phase.bounds[-1], (start, stop)
+            for first in range(*bounds, plan.BLAS_BLOCK):
+                n = min(plan.BLAS_BLOCK, last - first, bounds[1] - first)
+                calls.add((phase.kind, phase.layer, m, n, first))
+    return calls
+
+
+def describe_sums(made):
+    """All that decides in which order numbers are added up."""
+    layers = [
+        (layer.blas, layer.chunk, layer.transposed_chunk, layer.panels, layer.transposed_panels)
+        for layer in made.layers
+    ]
+    return layers, list_blas_calls(made)
+
+
+# --- tests ---------------------------------------------------------------------------------------
+
+
+def check(make_one):
+    """All checks for one network; `make_one` takes the number of threads."""
+    alone = describe_sums(make_one(1))
+    for n_threads in range(1, 6):
+        made = make_one(n_threads)
+        assert made == make_one(n_threads)
+        check_barriers(made)
+        check_coverage(made)
+        check_order(made)
+        assert describe_sums(made) == alone
+
+
+@pytest.mark.parametrize("widths", REAL_NETS, ids=str)
+def test_plans_of_real_networks(widths):
+    for batch_size, update in [(1, "fused"), (7, "none"), (128, "fused"), (600, "separate")]:
+        check(lambda n: make(make_shapes(widths), batch_size, n, update=update))  # noqa: B023
+
+
+any_side = st.sampled_from([*SIDES[:-1], 24, 40, 64])
+any_name = st.sampled_from(["relu", "tanh", "softmax"])
+
+
+@given(
+    widths=st.lists(any_side, min_size=2, max_size=5),
+    names=st.lists(any_name, min_size=4, max_size=4),
+    batch_size=st.integers(1, 20),
+    vectors=st.sampled_from(WIDTHS),
+    update=st.sampled_from(UPDATES),
+)
+@settings(max_examples=150)
+def test_plans_of_any_network(widths, names, batch_size, vectors, update):
+    with small_limits():
+        shapes = make_shapes(widths, names)
+        check(lambda n: make(shapes, batch_size, n, vectors, update))
+
+
+def test_barriers_are_needed():
+    """The check above sees a barrier that is missing: without any one of them it fails."""
+    with small_limits():
+        made = make(make_shapes([40, 33, 40, 3]), 8, 3)
+    phases = made.forward + made.backward
+    n_needed = 0
+    for i, phase in enumerate(phases):
+        if not phase.barrier:
+            continue
+        fewer = [*phases[:i], plan.Phase(phase.kind, phase.layer, phase.axis, phase.bounds)]
+        fewer = (*fewer, *phases[i + 1 :])
+        other = plan.Plan(made.dtype, made.isa, made.n_threads, made.batch_size, made.update,
+                          made.layers, fewer, ())  # fmt: skip
+        with pytest.raises(AssertionError):
+            check_barriers(other)
+        n_needed += 1
+    assert n_needed >= 4
+
+
+def test_one_thread_needs_no_barrier():
+    for widths in REAL_NETS:
+        made = make(make_shapes(widths), n_threads=1)
+        assert not any(phase.barrier for phase in made.forward + made.backward)
+
+
+def test_the_shorter_last_batch_keeps_the_layout():
+    full = make(make_shapes([1024, 1024, 10]), 128, 2)
+    last = make(make_shapes([1024, 1024, 10]), 5, 2, plan_batch_size=128)
+    assert full.layers == last.layers
+    assert full.layers[0].blas
+    assert not make(make_shapes([1024, 1024, 10]), 5, 2).layers[0].blas
+
+
+def test_blas_takes_wide_layers_in_large_batches():
+    made = make(make_shapes([784, 1024, 1500, 1100, 10]), 128)
+    assert [layer.blas for layer in made.layers] == [False, True, True, False]
+    assert made.uses_blas
+    assert not make(make_shapes([784, 512, 512, 10]), 128).uses_blas
+
+
+@given(n=st.integers(1, 5000), vectors=st.sampled_from(WIDTHS))
+def test_panels(n, vectors):
+    vector_width, panel_width = vectors
+    panels = plan.choose_panels(n, vector_width, panel_width)
+    widths = np.diff(panels)
+    assert panels[0] == 0
+    assert panels[-1] == n
+    assert (widths > 0).all()
+    assert widths.max() <= panel_width
+    assert all(first % vector_width == 0 for first in panels[:-1])
+    assert len(widths) == -(-n // panel_width) or len(widths) == -(
+        -(-(-n // vector_width)) * vector_width // panel_width
+    )
+
+
+@given(n=st.integers(1, 100_000))
+def test_chunks(n):
+    chunk = plan.choose_chunk(n)
+    assert 1 <= chunk <= plan.CHUNK
+    n_chunks = plan.count_chunks(n, chunk)
+    assert (n_chunks - 1) * chunk < n <= n_chunks * chunk
+    assert n <= plan.CHUNK or n_chunks >= 4  # so that four threads can share them out
+
+
+@given(n=st.integers(1, 5000), itemsize=st.sampled_from([4, 8]))
+def test_strides(n, itemsize):
+    """Whole cache lines, an odd number of them, and not more than needed."""
+    lines, rest = divmod(plan.choose_stride(n, itemsize) * itemsize, 64)
+    assert rest == 0
+    assert lines % 2 == 1
+    assert n * itemsize <= lines * 64 < n * itemsize + 128
+
+
+@given(n=st.integers(0, 5000), n_parts=st.integers(1, 9), unit=st.integers(1, 64))
+def test_even_cuts(n, n_parts, unit):
+    bounds = plan.cut_evenly(n, n_parts, unit)
+    sizes = np.diff(bounds)
+    assert len(sizes) == n_parts
+    assert (bounds[0], bounds[-1]) == (0, n)
+    assert all(bound % unit == 0 or bound == n for bound in bounds)
+    assert sizes.max() - sizes.min() < 2 * unit
+
+
+def test_small_steps_take_one_thread():
+    assert plan.choose_n_threads(make_shapes([4, 32, 16, 3]), 32, 8) == 1
+    assert plan.choose_n_threads(make_shapes([784, 512, 512, 10]), 128, 8) == 8
+
+
+def test_words_of_a_plan():
+    made = make(make_shapes([784, 100, 10]), 128)
+    text = str(made)
+    n_barriers = sum(phase.barrier for phase in made.forward + made.backward)
+    assert text.count("--- barrier") == n_barriers
+    assert f"{n_barriers} barrier(s) per step" in text
+    assert "784 -> 100 relu" in text
+
+
+@pytest.mark.parametrize("name", ["BATCH_CHUNK", "BLAS_BLOCK"])
+def test_phases_use_the_constants_of_the_plan(name):
+    """phases.pyx needs them as C constants, so they are written down twice."""
+    source = Path(__file__).resolve().parents[1] / "fastnn" / "_core" / "phases.pyx"
+    (found,) = re.findall(rf"^    {name} = (\d+)", source.read_text(), re.MULTILINE)
+    assert int(found) == getattr(plan, name)
