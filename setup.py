@@ -28,7 +28,15 @@ DIRECTIVES = {
     "initializedcheck": False,
 }
 FLAGS = {
-    "unix": ["-O3", "-std=c11", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden"],
+    # no-trapping-math keeps NaN and infinity as they are, but lets comparisons be vectorised
+    "unix": [
+        "-O3",
+        "-std=c11",
+        "-ffp-contract=off",
+        "-fno-math-errno",
+        "-fno-trapping-math",
+        "-fvisibility=hidden",
+    ],
     "msvc": ["/O2", "/std:c11", "/fp:precise"],
 }
 AVX512 = ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mprefer-vector-width=512"]
@@ -78,14 +86,15 @@ class BuildExtensions(build_ext):
 
     def build_extensions(self):
         kind = "msvc" if self.compiler.compiler_type == "msvc" else "unix"
+        flags = FLAGS[kind] + ([] if self.debug or kind == "msvc" else ["-g0"])
         if not self.can_build("#include <Python.h>\nint main(void) { return 0; }"):
             raise SystemExit(NO_COMPILER)
         compile_flags, link_flags = self.find_openmp(OPENMP_FLAGS[kind])
         for extension in self.extensions:
-            extension.extra_compile_args = FLAGS[kind] + compile_flags
+            extension.extra_compile_args = flags + compile_flags
             extension.extra_link_args = link_flags
             if extension.name == "fastnn._core.kernels":
-                extension.extra_objects = self.compile_core(FLAGS[kind], ISA_FLAGS[kind])
+                extension.extra_objects = self.compile_core(flags, ISA_FLAGS[kind])
         super().build_extensions()
 
     def compile_core(self, flags, isa_flags):

@@ -157,9 +157,11 @@ def check_bad_y(make, targets, bad, error, message):
 
 def list_bad_y(fault):
     tables = [(BAD_LABELS, *NETWORKS[0]), (BAD_PROBABILITIES, *NETWORKS[0])]
-    for table, make, targets in [*tables, (BAD_VALUES, *NETWORKS[1])]:
-        for name, bad, error, message in table.get(fault, []):
-            yield pytest.param(make, targets, bad, error, message, id=f"{np.ndim(bad)}d {name}")
+    return [
+        pytest.param(make, targets, *case, id=f"{np.ndim(case[0])}d {name}")
+        for table, make, targets in [*tables, (BAD_VALUES, *NETWORKS[1])]
+        for name, *case in table.get(fault, [])
+    ]
 
 
 def list_bad_X(fault):

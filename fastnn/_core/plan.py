@@ -41,12 +41,12 @@ BLAS_MIN_WIDTH = 1024
 BLAS_MIN_BATCH = 64
 # Columns (or rows of W) of one BLAS call: fixed, so that threads do not change what BLAS sums.
 BLAS_BLOCK = 1024
-# Rows that pass by the panels of W together, and through all layers in prediction: whole tiles of 6.
+# Rows that pass by the panels of W together, and through all layers in prediction: 20 tiles.
 ROW_BLOCK = 120
 # Below this many weights all threads read the whole matrix rather than exchange partial sums.
 MIN_OWNED_WEIGHTS = 1 << 15
 # Floating-point operations of a step below which a second thread costs more than it brings.
-MIN_FLOPS_PER_STEP = 1_500_000
+MIN_FLOPS_PER_STEP = 4_000_000
 
 
 @dataclass(frozen=True)
