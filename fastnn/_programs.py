@@ -101,10 +101,7 @@ class PredictorPool:
             binding, predictor = self._make(shapes, n_threads, packed)
         if packed:
             binding.pack()
-        if n_threads == 1:
-            predictor.run(X, out)
-        else:
-            _threads.run_interruptibly(lambda: predictor.run(X, out), lambda: None)
+        _threads.run_detached(lambda: predictor.run(X, out), n_threads)
         if not packed:  # a packed one holds a copy of the weights, which no call leaves behind
             idle.append((binding, predictor))
         return out

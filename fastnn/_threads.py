@@ -99,3 +99,10 @@ def run_interruptibly(function, request_stop):
     if "error" in outcome:
         raise outcome["error"]
     return outcome["result"]
+
+
+def run_detached(function, n_threads: int):
+    """Call `function`, from a fresh thread where it starts an OpenMP region."""
+    if n_threads == 1:
+        return function()
+    return run_interruptibly(function, lambda: None)

@@ -278,13 +278,14 @@ class Network:
                 self.loss.name,
                 self._merged,
             )
-        return self._stepper.forward(X, labels, targets)
+        stepper = self._stepper
+        return _threads.run_detached(lambda: stepper.forward(X, labels, targets), stepper.n_threads)
 
     def backward(self) -> None:
         """Gradients of the last `forward` with targets, into the layers' ``*_grad`` views."""
         if self._stepper is None:
             raise RuntimeError("backward needs a forward pass with targets before it")
-        self._stepper.backward()
+        _threads.run_detached(self._stepper.backward, self._stepper.n_threads)
 
     def apply_update(self, optimizer: SGD) -> None:
         """Update all parameters with the gradients of the last `backward`."""

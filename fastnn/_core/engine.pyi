@@ -1,11 +1,9 @@
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from typing_extensions import Self, disjoint_base
+from typing_extensions import disjoint_base
 
-from fastnn._core.barriers import Phase
 from fastnn._core.binding import Binding
 from fastnn._core.plan import Plan
 
@@ -19,16 +17,14 @@ def update_arena(
 ) -> None: ...
 
 @disjoint_base
-class Phases:
-    def __new__(cls, phases: Sequence[Phase], n_threads: int) -> Self: ...
-
-@disjoint_base
 class Engine:
     def __init__(
         self, binding: Binding, loss: str, merged: bool, last_plan: Plan | None = None
     ) -> None: ...
     @property
     def batch_size(self) -> int: ...
+    @property
+    def n_threads(self) -> int: ...
     def request_stop(self) -> None: ...
     def run_epochs(
         self,

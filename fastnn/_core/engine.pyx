@@ -10,7 +10,6 @@ threads would have to find their slice of each weight matrix in their caches ane
 
 import numpy as np
 
-from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cython.parallel cimport parallel, threadid
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memset
@@ -29,25 +28,20 @@ from fastnn._core.kernels cimport (
     shuffle_rows,
     update_parameters,
 )
-from fastnn._core.phases cimport Step, run_phase
+from fastnn._core.phase_lists cimport (
+    PhaseList,
+    Phases,
+    fnn_barrier,
+    fnn_count_team,
+    fnn_wait_for_all,
+    run_list,
+    run_phases,
+)
+from fastnn._core.phases cimport Step
 
 cdef extern from "threads.h" nogil:
-    ctypedef struct fnn_barrier:
-        pass
-    void fnn_wait_for_all(fnn_barrier *barrier, int n_threads)
-    int fnn_count_team()
     int fnn_has_openmp()
     double fnn_read_clock()
-
-ctypedef struct Phase:
-    int kind, axis, layer
-    bint barrier
-    Py_ssize_t *bounds  # (n_threads + 1)
-
-ctypedef struct PhaseList:
-    Phase *phases
-    Py_ssize_t n_phases
-    int n_threads
 
 ctypedef struct Run:
     # One call of `fit`: shared by its threads.
@@ -83,20 +77,6 @@ def has_openmp():
 
 
 # --- the worker ------------------------------------------------------------------------------
-
-cdef void run_phases(const PhaseList *todo, fnn_barrier *barrier, const Step *step,
-                     const real *const *x_rows, int thread) noexcept nogil:
-    """All phases of `todo`, this thread's slice of each."""
-    cdef const Phase *phase
-    cdef Py_ssize_t i
-    for i in range(todo.n_phases):
-        phase = todo.phases + i
-        if phase.barrier:
-            fnn_wait_for_all(barrier, todo.n_threads)
-        if phase.bounds[thread] < phase.bounds[thread + 1]:
-            run_phase(phase.kind, phase.axis, phase.layer, phase.bounds[thread],
-                      phase.bounds[thread + 1], step, x_rows)
-
 
 cdef void lay_out_rows(Run *run, int thread) noexcept nogil:
     """Pointers to this thread's share of the rows, in the order of this epoch."""
@@ -189,32 +169,6 @@ cdef void work_in_parallel(Run *run, const real *tag) noexcept nogil:
 
 # --- binding to Python -----------------------------------------------------------------------
 
-cdef class Phases:
-    """The phases of one or more plans as C structs."""
-
-    cdef Phase *phases
-    cdef PhaseList todo
-    cdef object bounds
-
-    def __cinit__(self, phases, n_threads):
-        self.phases = <Phase *>PyMem_Calloc(max(len(phases), 1), sizeof(Phase))
-        if self.phases == NULL:
-            raise MemoryError()
-        self.bounds = [np.array(phase.bounds, dtype=np.intp) for phase in phases]
-        for i, phase in enumerate(phases):
-            self.phases[i].kind = phase_names.PHASE_KINDS.index(phase.kind)
-            self.phases[i].axis = phase_names.AXES.index(phase.axis)
-            self.phases[i].layer = phase.layer
-            self.phases[i].barrier = phase.barrier
-            self.phases[i].bounds = <Py_ssize_t *><uintptr_t>self.bounds[i].ctypes.data
-        self.todo.phases = self.phases
-        self.todo.n_phases = len(phases)
-        self.todo.n_threads = n_threads
-
-    def __dealloc__(self):
-        PyMem_Free(self.phases)
-
-
 cdef class Engine:
     """A network's plan, bound to its parameters and ready to run.
 
@@ -258,6 +212,10 @@ cdef class Engine:
     @property
     def batch_size(self):
         return self.binding.plan.batch_size
+
+    @property
+    def n_threads(self):
+        return self.binding.plan.n_threads
 
     def request_stop(self):
         """End a run in another thread after its current step."""
@@ -367,31 +325,6 @@ cdef class Engine:
 def list_rows(array):
     """Pointers to the rows of a matrix."""
     return array.ctypes.data + array.strides[0] * np.arange(len(array), dtype=np.uintp)
-
-
-cdef void run_list_on(const PhaseList *todo, fnn_barrier *barrier, const Step *step,
-                      const real *const *x_rows, int thread) noexcept nogil:
-    cdef unsigned int float_state = flush_denormals()
-    run_phases(todo, barrier, step, x_rows, thread)
-    restore_float_state(float_state)
-
-
-cdef bint run_list(const PhaseList *todo, const Step *step,
-                   const real *const *x_rows) noexcept nogil:
-    """Run phases once; True where OpenMP gave another number of threads than asked for."""
-    cdef fnn_barrier barrier
-    cdef bint wrong_team = False
-    cdef bint *flag = &wrong_team
-    memset(&barrier, 0, sizeof(barrier))
-    if todo.n_threads == 1:
-        run_list_on(todo, &barrier, step, x_rows, 0)
-        return False
-    with parallel(num_threads=todo.n_threads):
-        if fnn_count_team() == todo.n_threads:
-            run_list_on(todo, &barrier, step, x_rows, threadid())
-        else:
-            flag[0] = True
-    return wrong_team
 
 
 def update_arena(optimizer, real[::1] values, const real[::1] gradients, double learning_rate):

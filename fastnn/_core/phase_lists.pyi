@@ -1,0 +1,9 @@
+from collections.abc import Sequence
+
+from typing_extensions import Self, disjoint_base
+
+from fastnn._core.barriers import Phase
+
+@disjoint_base
+class Phases:
+    def __new__(cls, phases: Sequence[Phase], n_threads: int) -> Self: ...

@@ -1,0 +1,74 @@
+"""The phases of a plan as C structs, and the two ways of running them: in a region, or as one."""
+
+import numpy as np
+
+from cpython.mem cimport PyMem_Calloc, PyMem_Free
+from cython.parallel cimport parallel, threadid
+from libc.stdint cimport uintptr_t
+from libc.string cimport memset
+
+from fastnn._core import phases as phase_names
+
+from fastnn._core.kernels cimport flush_denormals, real, restore_float_state
+from fastnn._core.phases cimport Step, run_phase
+
+
+cdef class Phases:
+    """The phases of one or more plans as C structs."""
+
+    def __cinit__(self, phases, n_threads):
+        self.phases = <Phase *>PyMem_Calloc(max(len(phases), 1), sizeof(Phase))
+        if self.phases == NULL:
+            raise MemoryError()
+        self.bounds = [np.array(phase.bounds, dtype=np.intp) for phase in phases]
+        for i, phase in enumerate(phases):
+            self.phases[i].kind = phase_names.PHASE_KINDS.index(phase.kind)
+            self.phases[i].axis = phase_names.AXES.index(phase.axis)
+            self.phases[i].layer = phase.layer
+            self.phases[i].barrier = phase.barrier
+            self.phases[i].bounds = <Py_ssize_t *><uintptr_t>self.bounds[i].ctypes.data
+        self.todo.phases = self.phases
+        self.todo.n_phases = len(phases)
+        self.todo.n_threads = n_threads
+
+    def __dealloc__(self):
+        PyMem_Free(self.phases)
+
+
+cdef void run_phases(const PhaseList *todo, fnn_barrier *barrier, const Step *step,
+                     const real *const *x_rows, int thread) noexcept nogil:
+    """All phases of `todo`, this thread's slice of each."""
+    cdef const Phase *phase
+    cdef Py_ssize_t i
+    for i in range(todo.n_phases):
+        phase = todo.phases + i
+        if phase.barrier:
+            fnn_wait_for_all(barrier, todo.n_threads)
+        if phase.bounds[thread] < phase.bounds[thread + 1]:
+            run_phase(phase.kind, phase.axis, phase.layer, phase.bounds[thread],
+                      phase.bounds[thread + 1], step, x_rows)
+
+
+cdef void run_list_on(const PhaseList *todo, fnn_barrier *barrier, const Step *step,
+                      const real *const *x_rows, int thread) noexcept nogil:
+    cdef unsigned int float_state = flush_denormals()
+    run_phases(todo, barrier, step, x_rows, thread)
+    restore_float_state(float_state)
+
+
+cdef bint run_list(const PhaseList *todo, const Step *step,
+                   const real *const *x_rows) noexcept nogil:
+    """Run phases once; True where OpenMP gave another number of threads than asked for."""
+    cdef fnn_barrier barrier
+    cdef bint wrong_team = False
+    cdef bint *flag = &wrong_team
+    memset(&barrier, 0, sizeof(barrier))
+    if todo.n_threads == 1:
+        run_list_on(todo, &barrier, step, x_rows, 0)
+        return False
+    with parallel(num_threads=todo.n_threads):
+        if fnn_count_team() == todo.n_threads:
+            run_list_on(todo, &barrier, step, x_rows, threadid())
+        else:
+            flag[0] = True
+    return wrong_team
