@@ -74,7 +74,7 @@ WORKLOADS = [
     Workload("W1", "train", SMALL, "mnist", 60_000, 32, 0.1, 3.0, 0.60),
     Workload("W2", "train", SMALL, "mnist", 60_000, 128, 0.1, 2.0, 0.60),
     Workload("W3", "train", MEDIUM, "mnist", 60_000, 128, 0.1, 1.5, 0.78),
-    Workload("W4", "train", LARGE, "synthetic", 4096, 1024, 0.02, 1.35, 0.82),
+    Workload("W4", "train", LARGE, "synthetic", 4096, 1024, 0.005, 1.35, 0.82),
     Workload(
         "I1",
         "latency",

@@ -60,24 +60,37 @@ def make_trainer(parameters, plans, loss: str, merged: bool) -> tuple[Binding, E
     return binding, Engine(binding, loss, merged, last_plan)
 
 
-def make_stepper(
-    parameters, shapes, batch_size: int, dtype: str, n_threads: int | None, loss: str, merged: bool
-) -> Engine:
-    """An engine for one forward and backward at a time, on the weights where they lie."""
-    n_threads = n_threads or choose_n_threads(
-        shapes, -(-batch_size // EXPLICIT_FACTOR), _threads.count_available()
-    )
-    plan = make_plan(
-        shapes,
-        batch_size,
-        n_threads=n_threads,
-        update="none",
-        **describe_target(dtype),
-    )
-    binding = Binding(
-        plan, parameters.weights, parameters.weight_grads, batch_size, packed=False, training=True
-    )
-    return Engine(binding, loss, merged)
+class Stepper:
+    """One forward and backward at a time, on the weights where they lie."""
+
+    def __init__(
+        self, parameters, shapes, batch_size: int, dtype: str, n_threads: int | None, loss, merged
+    ) -> None:
+        available = _threads.count_available()
+        self.batch_size = batch_size
+        self._plan = make_plan(
+            shapes,
+            batch_size,
+            n_threads=n_threads
+            or choose_n_threads(shapes, -(-batch_size // EXPLICIT_FACTOR), available),
+            update="none",
+            **describe_target(dtype),
+        )
+        weights, gradients = parameters.weights, parameters.weight_grads
+        binding = Binding(self._plan, weights, gradients, batch_size, packed=False, training=True)
+        self._engine = Engine(binding, loss.name, merged)
+
+    def forward(self, X, labels, targets) -> float:
+        """Mean loss over a batch."""
+        return self._call(lambda: self._engine.forward(X, labels, targets))
+
+    def backward(self) -> None:
+        """Gradients of the last `forward`."""
+        self._call(self._engine.backward)
+
+    def _call(self, function):
+        with _threads.limit_blas(self._plan):
+            return _threads.run_detached(function, self._plan.n_threads)
 
 
 class PredictorPool:

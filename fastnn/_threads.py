@@ -45,33 +45,53 @@ def check_n_threads(n_threads: int | None) -> int | None:
 
 
 class _BlasLimit:
-    """One thread for BLAS while anybody needs it so; overlapping limits would undo each other."""
+    """One thread for BLAS while anybody needs it so; overlapping limits would undo each other.
+
+    The first user sets the limit and the last one lifts it, whichever threads they are. Rejected:
+    ``threadpoolctl.threadpool_limits``, which ignores a thread while another one holds a limit.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._users = 0
-        self._limit: contextlib.AbstractContextManager | None = None
-        self._controller: threadpoolctl.ThreadpoolController | None = None
+        self._before: list = []  # (library, its number of threads)
+        self._libraries: list | None = None
 
     def __enter__(self) -> None:
         with self._lock:
+            if self._libraries is None:  # finding them takes milliseconds, so it is done once
+                controller = threadpoolctl.ThreadpoolController().select(user_api="blas")
+                self._libraries = controller.lib_controllers
             if self._users == 0:
-                # Finding the libraries takes milliseconds, so it is done once.
-                if self._controller is None:
-                    self._controller = threadpoolctl.ThreadpoolController()
-                self._limit = self._controller.limit(limits=1, user_api="blas")
-                self._limit.__enter__()
+                self._before = [(lib, lib.get_num_threads()) for lib in self._libraries]
+                for lib in self._libraries:
+                    _set_num_threads(lib, 1)
             self._users += 1
 
     def __exit__(self, *exception) -> None:
         with self._lock:
             self._users -= 1
-            if self._users == 0 and self._limit is not None:
-                self._limit.__exit__(*exception)
-                self._limit = None
+            if self._users == 0:
+                for lib, n_threads in self._before:
+                    _set_num_threads(lib, n_threads)
 
 
-blas_limit = _BlasLimit()
+def _set_num_threads(library, n_threads: int) -> None:
+    """Set it from any thread: OpenBLAS's controller listens to the first that ever set it."""
+    release = getattr(library, "clear_controlling_thread", None)
+    if release is not None:
+        release(force=True)
+    library.set_num_threads(n_threads)
+    if release is not None:
+        release(force=True)
+
+
+_blas_limit = _BlasLimit()
+
+
+def limit_blas(plan) -> contextlib.AbstractContextManager:
+    """One thread for BLAS while `plan` runs, if it uses BLAS."""
+    return _blas_limit if plan.uses_blas else contextlib.nullcontext()
 
 
 def run_interruptibly(function, request_stop):
@@ -80,21 +100,25 @@ def run_interruptibly(function, request_stop):
     On Ctrl-C, `request_stop` is called, the thread is waited for, and KeyboardInterrupt goes on.
     """
     outcome: dict = {}
+    done = threading.Event()  # and not Thread.join, which Ctrl-C breaks before Python 3.13
 
     def target():
         try:
             outcome["result"] = function()
         except BaseException as error:
             outcome["error"] = error
+        finally:
+            done.set()
 
-    thread = threading.Thread(target=target, name="fastnn", daemon=True)
-    thread.start()
+    threading.Thread(target=target, name="fastnn", daemon=True).start()
     try:
-        while thread.is_alive():
-            thread.join(_POLL_SECONDS)
+        while not done.wait(_POLL_SECONDS):
+            pass
     except BaseException:
         request_stop()
-        thread.join()
+        while not done.is_set():
+            with contextlib.suppress(KeyboardInterrupt):  # one more: the stop is under way
+                done.wait()
         raise
     if "error" in outcome:
         raise outcome["error"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 
 import numpy as np
@@ -28,7 +27,7 @@ class Training:
         plans = _programs.plan_training(
             net._shapes["scores"], batch_size, len(X), net.dtype, net.n_threads
         )
-        self._uses_blas = plans[0].uses_blas
+        self._plan = plans[0]
         self._binding, self._engine = _programs.make_trainer(
             net._parameters, plans, net.loss.name, net._merged
         )
@@ -37,7 +36,7 @@ class Training:
         """Train; one call of the engine for all epochs where nobody looks in between."""
         epochs_per_call = 1 if validation is not None or progress else epochs
         bar = tqdm(total=epochs, unit="epoch", disable=not progress, dynamic_ncols=True)
-        with bar, _threads.blas_limit if self._uses_blas else contextlib.nullcontext():
+        with bar, _threads.limit_blas(self._plan):
             for _ in range(0, epochs, epochs_per_call):
                 for row in self._run_epochs(epochs_per_call):
                     if validation is not None:

@@ -269,23 +269,22 @@ class Network:
         self._build_for(X)
         self.classes = classes
         if self._stepper is None or self._stepper.batch_size != len(X):
-            self._stepper = _programs.make_stepper(
+            self._stepper = _programs.Stepper(
                 self._parameters,
                 self._shapes["scores"],
                 len(X),
                 self.dtype,
                 self.n_threads,
-                self.loss.name,
+                self.loss,
                 self._merged,
             )
-        stepper = self._stepper
-        return _threads.run_detached(lambda: stepper.forward(X, labels, targets), stepper.n_threads)
+        return self._stepper.forward(X, labels, targets)
 
     def backward(self) -> None:
         """Gradients of the last `forward` with targets, into the layers' ``*_grad`` views."""
         if self._stepper is None:
             raise RuntimeError("backward needs a forward pass with targets before it")
-        _threads.run_detached(self._stepper.backward, self._stepper.n_threads)
+        self._stepper.backward()
 
     def apply_update(self, optimizer: SGD) -> None:
         """Update all parameters with the gradients of the last `backward`."""

@@ -43,6 +43,6 @@ def make_classes(rng, n_rows, n_features, n_classes):
 def same_bits(one, other):
     """Whether two arrays are equal to the bit, NaNs and signs of zero included."""
     one, other = np.ascontiguousarray(one), np.ascontiguousarray(other)
-    return one.shape == other.shape and one.dtype == other.dtype and (
-        one.tobytes() == other.tobytes()
+    return (
+        one.shape == other.shape and one.dtype == other.dtype and (one.tobytes() == other.tobytes())
     )

@@ -198,7 +198,10 @@ def test_a_prediction_does_not_depend_on_the_rows_beside_it(isa, dtype, name):
         assert common.same_bits(parts, whole), size
 
 
-@given(cuts=st.lists(st.integers(1, 599), max_size=6, unique=True), dtype=st.sampled_from(["float32", "float64"]))
+@given(
+    cuts=st.lists(st.integers(1, 599), max_size=6, unique=True),
+    dtype=st.sampled_from(common.DTYPES),
+)
 @settings(max_examples=30)
 def test_every_split_predicts_the_same(cuts, dtype):
     net = make_predictor("inputs owned", dtype)

@@ -122,23 +122,27 @@ def check_refused(net, twin, targets, calls, error, message):
 
 def check_bad_X(name, bad, error, message):
     for make, targets in NETWORKS:
-        net, twin = make_trained(make, targets), make_trained(make, targets)
-        calls = [
-            lambda: net.fit(bad, targets),
-            lambda: net.predict(bad),
-            lambda: net.evaluate(bad, targets),
-            lambda: net.forward(bad),
-            lambda: net.forward(bad, targets),
-        ]
-        if make is make_classifier:
-            calls.append(lambda: net.predict_proba(bad))
-        check_refused(net, twin, targets, calls, error, message)
-        if name in ("narrow", "wide"):
-            continue  # a network that is not built takes any width
+        check_network_with_bad_X(make, targets, name, bad, error, message)
+
+
+def check_network_with_bad_X(make, targets, name, bad, error, message):
+    net, twin = make_trained(make, targets), make_trained(make, targets)
+    training = [
+        lambda: net.fit(bad, targets),
+        lambda: net.forward(bad),
+        lambda: net.forward(bad, targets),
+    ]
+    others = [lambda: net.predict(bad), lambda: net.evaluate(bad, targets)]
+    if make is make_classifier:
+        others.append(lambda: net.predict_proba(bad))
+    check_refused(net, twin, targets, training + others, error, message)
+    if name not in ("narrow", "wide"):  # a network that is not built takes any width
         net, twin = make(None), make(None)
-        check_refused(net, twin, targets, [calls[0], *calls[3:5]], error, message)
-        with pytest.raises(error, match="validation " + message):
-            net.fit(X, targets, validation=(bad, targets))
+        check_refused(net, twin, targets, training, error, message)
+    before = take_state(net)
+    with pytest.raises(error, match="validation " + message):
+        net.fit(X, targets, validation=(bad, targets))
+    assert take_state(net) == before
 
 
 def check_bad_y(make, targets, bad, error, message):

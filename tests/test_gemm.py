@@ -81,8 +81,18 @@ def test_finish_of_multiply_rows(isa, dtype, rng):
             gate = Guarded(rng.integers(-1, 2, (9, cols)).astype(dtype)) if with_gate else None
             product, c = np.empty_like(start), Guarded(start)
             probes.multiply_rows(a, order, 2, 16, b, product)
-            probes.multiply_rows(a, order, 2, 16, b, c.view, accumulate=accumulate, bias=bias,
-                                 relu=relu, gate=gate.view if with_gate else None)
+            probes.multiply_rows(
+                a,
+                order,
+                2,
+                16,
+                b,
+                c.view,
+                accumulate=accumulate,
+                bias=bias,
+                relu=relu,
+                gate=gate.view if with_gate else None,
+            )
             expected = product + start if accumulate else product
             expected = expected + bias if with_bias else expected
             expected = np.maximum(expected, 0) if relu else expected

@@ -118,7 +118,10 @@ def test_gradients_agree_with_the_oracle(isa, dtype, loss, n_threads):
         rng = np.random.default_rng(i)
         hidden = [fastnn.Dense(width, "tanh") for width in widths]
         net = fastnn.Network(
-            [*hidden, fastnn.Dense(7)], loss, n_features=n_features, dtype=dtype,
+            [*hidden, fastnn.Dense(7)],
+            loss,
+            n_features=n_features,
+            dtype=dtype,
             n_threads=n_threads,
         )
         move_biases(net, rng)
@@ -128,7 +131,10 @@ def test_gradients_agree_with_the_oracle(isa, dtype, loss, n_threads):
         found_loss = net.forward(X, y)
         net.backward()
         exact_loss, exact = reference.backward(
-            reference.copy_parameters(net), ["tanh", "tanh", "identity"], loss, X,
+            reference.copy_parameters(net),
+            ["tanh", "tanh", "identity"],
+            loss,
+            X,
             as_targets(loss, y, 7),
         )
         room = 1e-5 if dtype == "float32" else 1e-13
@@ -174,4 +180,5 @@ def test_gradients_see_weights_that_the_user_changed(rng):
     exact = reference.backward(
         reference.copy_parameters(net), ["tanh", "tanh", "identity"], "mse", X, y
     )[1]
-    np.testing.assert_allclose(net.gradient_vector, reference.flatten(exact), rtol=1e-11, atol=1e-14)
+    expected = reference.flatten(exact)
+    np.testing.assert_allclose(net.gradient_vector, expected, rtol=1e-11, atol=1e-14)

@@ -319,7 +319,8 @@ def test_optimizer_update(isa, dtype, name, rng):
         assert (np.abs(inside.view - exact) <= 2 * eps * (np.abs(w) + np.abs(g))).all()
         inside.check()
         probes.update_parameters(name, inside.view[0], g[0], 0.25, 0.5)  # w = g / 4 + w / 2
-        np.testing.assert_allclose(inside.view, g / 4 + exact.astype(dtype) / 2, rtol=8 * eps, atol=eps)
+        halves = g / 4 + exact.astype(dtype) / 2
+        np.testing.assert_allclose(inside.view, halves, rtol=8 * eps, atol=eps)
 
 
 def test_column_sums(isa, dtype, rng):
@@ -391,6 +392,6 @@ def test_find_nonfinite(isa, dtype, rng):
 
 def test_select_isa_refuses_what_is_not_there():
     before = kernels.get_isa()
-    with pytest.raises(ValueError, match="FASTNN_ISA is 'mmx'.*scalar"):
+    with pytest.raises(ValueError, match=r"FASTNN_ISA is 'mmx'.*scalar"):
         kernels.select_isa("mmx")
     assert kernels.get_isa() == before

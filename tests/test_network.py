@@ -140,7 +140,7 @@ def test_before_it_is_built_a_network_says_how_to_build_it():
         net.reset, lambda: net.save("never-written"), lambda: fastnn.SGD(0.1).step(net),
     ]  # fmt: skip
     for call in calls:
-        with pytest.raises(ValueError, match="not built.*n_features.*fit or forward"):
+        with pytest.raises(ValueError, match=r"not built.*n_features.*fit or forward"):
             call()
     for name in ["weight", "bias", "weight_grad", "bias_grad"]:
         with pytest.raises(AttributeError, match=f"no {name} yet.*n_features"):

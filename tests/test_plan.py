@@ -5,6 +5,7 @@ and not from what barriers.py declares. A set of numbers is a box: a mask for ea
 """
 
 import contextlib
+import itertools
 import re
 from pathlib import Path
 
@@ -62,7 +63,7 @@ def mask(n, *ranges):
 
 def whole_panels(bounds, start, stop):
     """Columns of the panels that begin in start..stop, which is how the kernels choose theirs."""
-    ranges = zip(bounds, bounds[1:], strict=False)
+    ranges = itertools.pairwise(bounds)
     return mask(bounds[-1], *((a, b) for a, b in ranges if start <= a < stop))
 
 
@@ -318,9 +319,7 @@ def test_panels(n, vectors):
     assert (widths > 0).all()
     assert widths.max() <= panel_width
     assert all(first % vector_width == 0 for first in panels[:-1])
-    assert len(widths) == -(-n // panel_width) or len(widths) == -(
-        -(-(-n // vector_width)) * vector_width // panel_width
-    )
+    assert len(widths) == -(-n // panel_width)  # a panel holds a whole number of vectors
 
 
 @given(n=st.integers(1, 100_000))
@@ -363,11 +362,3 @@ def test_words_of_a_plan():
     assert text.count("--- barrier") == n_barriers
     assert f"{n_barriers} barrier(s) per step" in text
     assert "784 -> 100 relu" in text
-
-
-@pytest.mark.parametrize("name", ["BATCH_CHUNK", "BLAS_BLOCK"])
-def test_phases_use_the_constants_of_the_plan(name):
-    """phases.pyx needs them as C constants, so they are written down twice."""
-    source = Path(__file__).resolve().parents[1] / "fastnn" / "_core" / "phases.pyx"
-    (found,) = re.findall(rf"^    {name} = (\d+)", source.read_text(), re.MULTILINE)
-    assert int(found) == getattr(plan, name)

@@ -1,7 +1,9 @@
 """Training: step by step beside a plain NumPy trainer, and what ends a fit early."""
 
 import _thread
+import contextlib
 import threading
+import time
 import tracemalloc
 
 import common
@@ -166,7 +168,8 @@ def test_divergence_is_an_error_and_keeps_the_weights(isa, dtype, rng):
                          dtype=dtype)  # fmt: skip
     net.fit(X, np.eye(3)[y], epochs=1)
     before = net.parameter_vector.copy()
-    with pytest.raises(FloatingPointError, match=r"epoch [1-9]\d* at learning rate 100000:.* 10000$"):
+    message = r"epoch [1-9]\d* at learning rate 100000:.* 10000$"
+    with pytest.raises(FloatingPointError, match=message):
         net.fit(X, np.eye(3)[y], epochs=400, optimizer=fastnn.SGD(1e5))
     assert common.same_bits(net.parameter_vector, before)
     assert net.fit(X, np.eye(3)[y], epochs=1).epoch == [1]  # it can go on, from where it was
@@ -234,8 +237,7 @@ def test_ctrl_c_keeps_the_weights_of_the_last_whole_step(n_threads, rng):
 def test_a_stop_that_comes_before_the_first_step_is_not_lost(monkeypatch, rng):
     """Ctrl-C while the engine is being set up."""
     X, y = common.make_classes(rng, 64, 10, 3)
-    layers = [fastnn.Dense(3)]
-    net, twin = fastnn.Network(layers, n_features=10), fastnn.Network([fastnn.Dense(3)], n_features=10)
+    net, twin = (fastnn.Network([fastnn.Dense(3)], n_features=10) for _ in range(2))
 
     def interrupt_at_once(function, request_stop):
         request_stop()
@@ -252,21 +254,26 @@ def test_a_stop_that_comes_before_the_first_step_is_not_lost(monkeypatch, rng):
     assert any(common.same_bits(net.parameter_vector, vector) for vector in allowed)
 
 
-def test_a_second_ctrl_c_does_not_leave_the_worker_running():
+@pytest.mark.parametrize("delays", [[0.1], [0.1, 0.3]], ids=["once", "twice"])
+def test_ctrl_c_waits_for_the_worker(delays):
     """Weights come back from the engine after its last step, however impatient the user."""
-    stop, ended = threading.Event(), []
+    stop, ended = threading.Event(), threading.Event()
 
     def work():
         stop.wait(10)
-        threading.Event().wait(0.4)
-        ended.append(True)
+        time.sleep(0.5)
+        ended.set()
 
-    timers = [interrupt_in(0.1), interrupt_in(0.3)]
+    timers = [interrupt_in(delay) for delay in delays]
     with pytest.raises(KeyboardInterrupt):
         _threads.run_interruptibly(work, stop.set)
-    assert ended == [True]
-    for timer in timers:
-        timer.join()
+    try:
+        assert ended.is_set()
+    finally:
+        with contextlib.suppress(KeyboardInterrupt):  # one that came too late for the above
+            for timer in timers:
+                timer.join()
+            time.sleep(0.01)
 
 
 # --- memory --------------------------------------------------------------------------------------

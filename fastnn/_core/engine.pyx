@@ -209,14 +209,6 @@ cdef class Engine:
             self.gathered = allocate(plan.batch_size * self.step.gathered_stride, binding.dtype)
             self.step.gathered = address(self.gathered)
 
-    @property
-    def batch_size(self):
-        return self.binding.plan.batch_size
-
-    @property
-    def n_threads(self):
-        return self.binding.plan.n_threads
-
     def request_stop(self):
         """End a run in another thread after its current step."""
         self.stop_flag[0] = 1
@@ -271,7 +263,6 @@ cdef class Engine:
         run.epoch_seconds = <double *>address(per_epoch[1])
         memset(&run.barrier, 0, sizeof(fnn_barrier))
         run.n_epochs_done = 0
-        self.stop_flag[0] = 0
         run.stop = <Py_ssize_t *>address(self.stop_flag)
         run.last_step = -1
         run.wrong_team = False
@@ -280,6 +271,7 @@ cdef class Engine:
                 work_in_parallel(&run, <const float *>NULL)
             else:
                 work_in_parallel(&run, <const double *>NULL)
+        self.stop_flag[0] = 0  # here and not before: a stop may come before the first step
         self.check_team(run.wrong_team)
         return per_epoch[0, : run.n_epochs_done].tolist(), per_epoch[1, : run.n_epochs_done].tolist()
 
@@ -330,6 +322,9 @@ def list_rows(array):
 def update_arena(optimizer, real[::1] values, const real[::1] gradients, double learning_rate):
     """One optimizer step over a whole arena of parameters."""
     cdef int number = kernel_lists.list_optimizers().index(optimizer)
+    cdef unsigned int float_state
     with nogil:
+        float_state = flush_denormals()
         update_parameters(active_kernels(), number, &values[0], &gradients[0], values.shape[0],
                           <real>-learning_rate, <real>1)
+        restore_float_state(float_state)

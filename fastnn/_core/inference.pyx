@@ -150,7 +150,10 @@ def compute_row_losses(const real[:, ::1] output, loss, const int32_t[::1] label
             targets.shape[0], dtype=np.uintp
         )
         target_rows = <const real *const *>address(rows)
+    cdef unsigned int float_state
     with nogil:
+        float_state = flush_denormals()
         evaluate_loss(active_kernels(), number, &output[0, 0], <real *>NULL, output.shape[1],
                       output.shape[0], output.shape[1], label, target_rows, 1.0, &losses[0])
+        restore_float_state(float_state)
     return np.asarray(losses)

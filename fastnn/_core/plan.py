@@ -156,12 +156,16 @@ def is_balanced(bounds: tuple[int, ...], vector_width: int) -> bool:
     return max(vectors) * len(vectors) <= 1.06 * sum(vectors)
 
 
-def plan_layer(first, shape, batch_size, widths, n_threads) -> LayerPlan:
-    """Decide how one layer is stored and which axis of its weight the threads own."""
+def plan_layer(before, shape, batch_size, widths, n_threads) -> LayerPlan:
+    """Decide how one layer is stored and which axis of its weight the threads own.
+
+    `before` is the shape of the layer before it, or None. Neighbours of a row-wise activation stay
+    off BLAS: they are cut by rows, and what BLAS sums depends on the number of rows in its call.
+    """
     panels = choose_panels(shape.n_out, *widths)
     chunk = choose_chunk(shape.n_in)
     blas = (
-        not shape.rowwise
+        not (shape.rowwise or (before and before.rowwise))
         and min(shape.n_in, shape.n_out) >= BLAS_MIN_WIDTH
         and batch_size >= BLAS_MIN_BATCH
     )
@@ -169,7 +173,11 @@ def plan_layer(first, shape, batch_size, widths, n_threads) -> LayerPlan:
         cut = "outputs"
     elif n_threads == 1 or shape.n_in * shape.n_out < MIN_OWNED_WEIGHTS:
         cut = "rows"
-    elif first and not shape.rowwise and is_balanced(cut_panels(panels, n_threads), widths[0]):
+    elif (
+        before is None
+        and not shape.rowwise
+        and is_balanced(cut_panels(panels, n_threads), widths[0])
+    ):
         cut = "outputs"
     elif count_chunks(shape.n_in, chunk) >= n_threads:
         cut = "inputs"
@@ -271,8 +279,8 @@ def make_plan(
         last, shorter batch of an epoch uses the layout of the others.
     """
     layers = tuple(
-        plan_layer(i == 0, shape, plan_batch_size or batch_size, widths, n_threads)
-        for i, shape in enumerate(shapes)
+        plan_layer(before, shape, plan_batch_size or batch_size, widths, n_threads)
+        for before, shape in zip([None, *shapes], shapes, strict=False)
     )
     forward = list_forward(layers, batch_size, n_threads)
     backward = list_backward(layers, batch_size, n_threads, update)

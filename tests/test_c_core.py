@@ -1,0 +1,110 @@
+"""The C core without Python: tests/c/test_core.c, built by the system's compiler and run.
+
+Once with the flags of setup.py, and once under AddressSanitizer and UndefinedBehaviorSanitizer.
+"""
+
+import ast
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from fastnn._core import kernels
+
+ROOT = Path(__file__).resolve().parents[1]
+SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-O1", "-g"]
+SANITIZER_OPTIONS = {"ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "print_stacktrace=1"}
+
+
+def find_compiler():
+    for command in [os.environ.get("CC"), sysconfig.get_config_var("CC"), "cc", "gcc", "clang"]:
+        if command and shutil.which(shlex.split(command)[0]):
+            return shlex.split(command)
+    return None
+
+
+COMPILER = find_compiler()
+pytestmark = pytest.mark.skipif(
+    COMPILER is None or os.name == "nt", reason="no C compiler with the command line of cc"
+)
+
+
+def read_flags():
+    """Flags for all files, and for those of each instruction set, as setup.py has them."""
+    tree = ast.parse((ROOT / "setup.py").read_text())
+    constants = [
+        node
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]).isupper()
+    ]
+    names = {"Path": Path}
+    exec(compile(ast.Module(constants, []), "setup.py", "exec"), names)
+    return names["FLAGS"]["unix"], names["ISA_FLAGS"]["unix"]
+
+
+def run(command, **options):
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, **options)
+
+
+def build(folder, extra):
+    """Compile the core and the test as setup.py would; the path of the program."""
+    flags, isa_flags = read_flags()
+    x86 = platform.machine().lower() in ("x86_64", "amd64")
+    isas = [p for p in (ROOT / "csrc" / "isa").glob("*.c") if x86 or p.stem not in isa_flags]
+    objects = []
+    for source in [*(ROOT / "csrc").glob("*.c"), *isas, ROOT / "tests" / "c" / "test_core.c"]:
+        objects.append(str(folder / f"{source.stem}.o"))
+        own = isa_flags.get(source.stem, []) if source.parent.name == "isa" else []
+        warnings = ["-Wall", "-Wextra", "-Werror"]
+        command = [*COMPILER, *flags, *own, *warnings, *extra, f"-I{ROOT / 'csrc'}"]
+        done = run([*command, "-c", str(source), "-o", objects[-1]])
+        assert done.returncode == 0, done.stderr
+    program = str(folder / "test_core")
+    done = run([*COMPILER, *extra, *objects, "-lm", "-o", program])
+    assert done.returncode == 0, done.stderr
+    return program
+
+
+def check_output(done):
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    lines = done.stdout.split("\n")
+    assert lines[:-2] == kernels.list_isas()
+    assert lines[-2].endswith(" checks, 0 failures")
+    assert int(lines[-2].split()[0]) > 1000
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    return build(tmp_path_factory.mktemp("plain"), [])
+
+
+def test_core_without_python(program):
+    check_output(run([program]))
+
+
+def test_core_under_sanitizers(tmp_path):
+    probe = tmp_path / "probe.c"
+    probe.write_text("int main(void) { return 0; }\n")
+    linked = run([*COMPILER, *SANITIZE, str(probe), "-o", str(tmp_path / "probe")])
+    if linked.returncode or run([str(tmp_path / "probe")]).returncode:
+        pytest.skip("the compiler has no address and undefined-behaviour sanitizers")
+    program = build(tmp_path, SANITIZE)
+    check_output(run([program], env={**os.environ, **SANITIZER_OPTIONS}))
+
+
+def test_symbols_of_the_core_have_its_prefix(program):
+    """Everything else is static, so that no other library can be confused with it."""
+    nm = shutil.which("nm")
+    if nm is None:
+        pytest.skip("nm is not installed")
+    for path in Path(program).parent.glob("*.o"):
+        if path.stem != "test_core":
+            listed = run([nm, "-g", "--defined-only", str(path)]).stdout.split("\n")
+            names = [line.split()[-1].lstrip("_") for line in listed if line.strip()]
+            assert all(name.startswith("fnn_") for name in names), (path.stem, names)

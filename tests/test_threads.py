@@ -1,0 +1,135 @@
+"""How many threads, the limit on BLAS, and calls that run in a thread of their own."""
+
+import threading
+
+import common
+import numpy as np
+import pytest
+import threadpoolctl
+from common import THREADS
+
+import fastnn
+from fastnn import _threads
+from fastnn._core.engine import has_openmp
+
+
+def count_blas_threads():
+    libraries = threadpoolctl.threadpool_info()
+    return [lib["num_threads"] for lib in libraries if lib["user_api"] == "blas"]
+
+
+def set_blas_threads(n):
+    """In a thread that ends: threadpoolctl listens to one living thread only."""
+    setter = threading.Thread(target=threadpoolctl.threadpool_limits, args=(n, "blas"))
+    setter.start()
+    setter.join()
+
+
+@pytest.fixture
+def blas_threads():
+    """BLAS with two threads, whatever this machine has."""
+    before = count_blas_threads()
+    set_blas_threads(2)
+    assert set(count_blas_threads()) == {2}
+    yield 2
+    set_blas_threads(before[0])
+
+
+def test_the_limit_on_blas_ends_with_its_last_user(blas_threads):
+    with _threads._blas_limit:
+        with _threads._blas_limit:
+            assert set(count_blas_threads()) == {1}
+        assert set(count_blas_threads()) == {1}
+    assert set(count_blas_threads()) == {blas_threads}
+
+
+def test_the_limit_on_blas_ends_with_an_error(blas_threads):
+    with pytest.raises(ZeroDivisionError), _threads._blas_limit:
+        raise ZeroDivisionError
+    assert set(count_blas_threads()) == {blas_threads}
+
+
+def test_overlapping_limits_on_blas(blas_threads):
+    """The first to come may be the first to go: what was before comes back all the same."""
+    entered, leave = threading.Event(), threading.Event()
+
+    def hold():
+        with _threads._blas_limit:
+            entered.set()
+            leave.wait(10)
+
+    other = threading.Thread(target=hold)
+    with _threads._blas_limit:
+        other.start()
+        entered.wait(10)
+    assert set(count_blas_threads()) == {1}
+    leave.set()
+    other.join()
+    assert set(count_blas_threads()) == {blas_threads}
+
+
+def test_threads_available(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    available = _threads.count_available()
+    assert available >= 1
+    for text, expected in [("1", 1), ("1,4", 1), ("100000", available), ("nonsense", available)]:
+        monkeypatch.setenv("OMP_NUM_THREADS", text)
+        assert _threads.count_available() == expected
+    monkeypatch.setattr(_threads, "has_openmp", lambda: False)
+    assert _threads.count_available() == 1
+    with pytest.raises(ValueError, match=r"n_threads is 2, but this build .* no OpenMP"):
+        fastnn.Network([fastnn.Dense(2)], n_threads=2)
+
+
+@pytest.mark.skipif(not has_openmp(), reason="this build has no OpenMP")
+def test_a_number_of_threads_is_exact():
+    layers = [fastnn.Dense(3)]
+    net = fastnn.Network(layers, n_features=2, n_threads=3)
+    assert "3 thread(s)" in net.explain()
+    assert "1 thread(s)" in fastnn.Network([fastnn.Dense(3)], n_features=2).explain()
+
+
+def test_run_interruptibly_passes_results_and_errors_on():
+    assert _threads.run_interruptibly(lambda: 42, None) == 42
+    main = threading.get_ident()
+    assert _threads.run_interruptibly(threading.get_ident, None) != main
+    with pytest.raises(ZeroDivisionError):
+        _threads.run_interruptibly(lambda: 1 / 0, None)
+
+
+def test_predict_and_fit_during_a_fit_are_refused():
+    """F14: a second writer, or a reader of weights that are being written."""
+    net = fastnn.Network([fastnn.Dense(3)], n_features=2)
+    X, y = np.eye(2), [0, 1]
+    net.fit(X, y, epochs=1)
+    before = net.parameter_vector.copy()
+    calls = [lambda: net.fit(X, y), lambda: net.predict(X), lambda: net.predict_proba(X),
+             lambda: net.evaluate(X, y)]  # fmt: skip
+    with net._writer:  # what a running fit holds
+        for call in calls:
+            with pytest.raises(RuntimeError, match="model is being fitted in another thread"):
+                call()
+    assert common.same_bits(net.parameter_vector, before)
+    for call in calls:
+        call()
+
+
+def test_threads_may_predict_at_once(rng):
+    """F13: scratch is not shared between calls."""
+    layers = [fastnn.Dense(64, "tanh"), fastnn.Dense(5)]
+    net = fastnn.Network(layers, n_features=30, n_threads=THREADS[min(1, len(THREADS) - 1)])
+    inputs = [rng.standard_normal((n, 30)) for n in (1, 50, 255, 300)]
+    expected = [net.predict_proba(X) for X in inputs]
+    wrong = []
+
+    def work(i):
+        for _ in range(30):
+            if not common.same_bits(net.predict_proba(inputs[i]), expected[i]):
+                wrong.append(i)
+
+    workers = [threading.Thread(target=work, args=(i % 4,)) for i in range(8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert wrong == []
