@@ -84,6 +84,11 @@ class BuildExtensions(build_ext):
         self.cython_c_in_temp = True
         self.cython_directives = DIRECTIVES
 
+    def run(self):
+        super().run()
+        # Beside the sources too: in a checkout, `import fastnn` finds the package of the checkout.
+        self.copy_extensions_to_source()
+
     def build_extensions(self):
         kind = "msvc" if self.compiler.compiler_type == "msvc" else "unix"
         flags = FLAGS[kind] + ([] if self.debug or kind == "msvc" else ["-g0"])

@@ -6,8 +6,6 @@ and not from what barriers.py declares. A set of numbers is a box: a mask for ea
 
 import contextlib
 import itertools
-import re
-from pathlib import Path
 
 import numpy as np
 import pytest
