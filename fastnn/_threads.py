@@ -7,16 +7,20 @@ child whose parent ran a region in the forking thread). The cost is some 50 µs 
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import os
 import threading
 
+import numpy as np
 import threadpoolctl
 
+from fastnn._core import kernels
 from fastnn._core.engine import has_openmp
 from fastnn._validate import check_int
 
 _POLL_SECONDS = 0.05
+_PARALLEL_SCAN = 1 << 21  # numbers, from which on reading them takes longer than starting a thread
 
 
 def count_available() -> int:
@@ -42,6 +46,21 @@ def check_n_threads(n_threads: int | None) -> int | None:
             "use n_threads=1, or rebuild with a compiler that supports OpenMP"
         )
     return n_threads
+
+
+def find_nonfinite(array, n_threads: int | None) -> int:
+    """Index of the first NaN or infinity of a vector, or -1; memory is read by several threads."""
+    n_parts = n_threads or count_available()
+    if n_parts == 1 or array.size < _PARALLEL_SCAN:
+        return kernels.find_nonfinite(array)
+    parts = np.array_split(array, n_parts)
+    with concurrent.futures.ThreadPoolExecutor(n_parts - 1) as pool:
+        others = pool.map(kernels.find_nonfinite, parts[1:])
+        found = [kernels.find_nonfinite(parts[0]), *others]
+    starts = np.cumsum([0, *map(len, parts[:-1])])
+    return min(
+        (int(start) + i for start, i in zip(starts, found, strict=True) if i >= 0), default=-1
+    )
 
 
 class _BlasLimit:

@@ -34,7 +34,9 @@ _LABEL_TYPES: dict[type, Any] = {
 }
 
 
-def as_matrix(X, name="X", dtype="float32", n_features=None, min_rows=1) -> np.ndarray:
+def as_matrix(
+    X, name="X", dtype="float32", n_features=None, min_rows=1, find=find_nonfinite
+) -> np.ndarray:
     """Return `X` as a finite 2-D matrix of the network's dtype.
 
     The result is C-contiguous, aligned and native-endian. An array that is all of this already is
@@ -51,6 +53,8 @@ def as_matrix(X, name="X", dtype="float32", n_features=None, min_rows=1) -> np.n
     n_features : int or None
         The width that the model expects; None accepts any width of at least 1.
     min_rows : int
+    find : callable
+        What looks for the first NaN or infinity; `_threads.find_nonfinite` uses several threads.
 
     Returns
     -------
@@ -75,7 +79,7 @@ def as_matrix(X, name="X", dtype="float32", n_features=None, min_rows=1) -> np.n
     if rows < min_rows or columns == 0 or (n_features is not None and columns != n_features):
         raise ValueError(_wrong_shape(source, name, n_features, min_rows))
     matrix = _contiguous(source, wanted)
-    if find_nonfinite(matrix.reshape(-1)) >= 0:
+    if find(matrix.reshape(-1)) >= 0:
         raise ValueError(_not_finite(source, matrix, name))
     return matrix
 
@@ -149,8 +153,7 @@ def _wrong_shape(source, name, n_features, min_rows):
         return f"{name} has shape {source.shape}, {rows} rows; expected at least {min_rows}"
     if columns == 0:
         return f"{name} has shape {source.shape}, 0 features; expected at least 1"
-    plural = "feature" if columns == 1 else "features"
-    return f"{name} has {columns} {plural}, model expects {n_features}"
+    return f"{name} has {columns} feature{'s' * (columns != 1)}, model expects {n_features}"
 
 
 def _not_finite(source, converted, name):
@@ -203,10 +206,7 @@ def check_probability_rows(targets: np.ndarray, name: str = "y") -> None:
 
 
 def is_label_vector(y) -> bool:
-    """Tell class labels, of shape (n,) or (n, 1), from target rows, of shape (n, k) with k > 1.
-
-    What is neither, a scalar say, counts as labels: `encode_labels` then says what is wrong.
-    """
+    """Tell class labels, of shape (n,) or (n, 1) or unusable, from target rows, (n, k > 1)."""
     shape = y.shape if isinstance(y, np.ndarray) else _as_array(y, "y").shape
     return len(shape) != 2 or shape[1] == 1
 
@@ -267,11 +267,14 @@ def encode_labels(y, classes=None, n_rows=None, name="y") -> tuple[np.ndarray, n
         classes = as_classes(classes)
     if (array.dtype.kind == "U") != (classes.dtype.kind == "U"):
         raise ValueError(_unknown_label(array, 0, classes, name))
-    order = np.argsort(classes)
-    places = np.searchsorted(classes, array, sorter=order)
-    # what is greater than all classes has no place; any valid one shows that it is unseen
-    labels = order[places.clip(max=len(classes) - 1)]
-    wrong = classes[labels] != array
+    if array.dtype.kind == "i" and np.array_equal(classes, np.arange(len(classes))):
+        labels, wrong = array, (array < 0) | (array >= len(classes))  # no search needed
+    else:
+        order = np.argsort(classes)
+        places = np.searchsorted(classes, array, sorter=order)
+        # what is greater than all classes has no place; any valid one shows that it is unseen
+        labels = order[places.clip(max=len(classes) - 1)]
+        wrong = classes[labels] != array
     if wrong.any():
         raise ValueError(_unknown_label(array, int(wrong.argmax()), classes, name))
     return labels.astype(np.int32), classes

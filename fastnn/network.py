@@ -157,8 +157,11 @@ class Network:
             )
         return classes
 
-    def _check_input(self, X, name: str = "X") -> np.ndarray:
-        return _validate.as_matrix(X, name, self.dtype, self.n_features)
+    def _check_input(self, X, name: str = "X", n_features: int | None = None) -> np.ndarray:
+        def find(array):
+            return _threads.find_nonfinite(array, self.n_threads)
+
+        return _validate.as_matrix(X, name, self.dtype, n_features or self.n_features, find=find)
 
     def _check_y(self, y, n_rows: int, classes, name: str = "y"):
         """Labels and targets, one of them None, and the classes."""
@@ -234,13 +237,10 @@ class Network:
             self._writer.release()
 
     def _check_validation(self, validation, n_features: int, classes):
-        try:
-            X, y = validation
-        except (TypeError, ValueError):
-            raise ValueError(
-                f"validation must be a pair (X, y), got {type(validation).__name__}"
-            ) from None
-        X = _validate.as_matrix(X, "validation X", self.dtype, n_features)
+        if not isinstance(validation, (tuple, list)) or len(validation) != 2:
+            raise ValueError(f"validation must be a pair (X, y), got {type(validation).__name__}")
+        X, y = validation
+        X = self._check_input(X, "validation X", n_features)
         labels, targets, _ = self._check_y(y, len(X), classes, "validation y")
         return X, labels, targets
 

@@ -5,7 +5,9 @@ import itertools
 import numpy as np
 import pytest
 import reference
-from common import THREADS
+from common import DTYPES, THREADS
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import fastnn
 from fastnn._core import kernels
@@ -142,6 +144,50 @@ def test_gradients_agree_with_the_oracle(isa, dtype, loss, n_threads):
         for layer, (weight_grad, bias_grad) in zip(net.layers, exact, strict=True):
             for found, expected in [(layer.weight_grad, weight_grad), (layer.bias_grad, bias_grad)]:
                 assert np.abs(found - expected).max() <= room * np.abs(expected).max()
+
+
+any_side = st.sampled_from([1, 2, 3, 7, 17, 33, 100, 257, 300])
+
+
+@given(
+    widths=st.lists(any_side, min_size=2, max_size=4),
+    rows=st.sampled_from([1, 2, 7, 33, 130, 520]),
+    hidden=st.sampled_from(ACTIVATIONS),
+    loss=st.sampled_from(LOSSES),
+    isa=st.sampled_from(kernels.list_isas()),
+    dtype=st.sampled_from(DTYPES),
+    n_threads=st.sampled_from(THREADS),
+    use_bias=st.booleans(),
+)
+@settings(max_examples=150)
+def test_gradients_of_any_network(widths, rows, hidden, loss, isa, dtype, n_threads, use_bias):
+    if hidden == "relu":
+        dtype = "float64"  # rounding decides on which side of a kink a number lies
+    before = kernels.get_isa()
+    kernels.select_isa(isa)
+    try:
+        layers = [fastnn.Dense(width, hidden, use_bias=use_bias) for width in widths[1:-1]]
+        layers.append(fastnn.Dense(widths[-1], use_bias=use_bias))
+        options = {"n_features": widths[0], "dtype": dtype, "n_threads": n_threads}
+        net = fastnn.Network(layers, loss, **options)
+        rng = np.random.default_rng(0)
+        move_biases(net, rng)
+        X, y = make_batch(rng, loss, rows, widths[0], widths[-1])
+        classes = kernels.takes_classes(loss)
+        X, y = X.astype(dtype), y if classes else y.astype(dtype)
+        found_loss = net.forward(X, y)
+        net.backward()
+        activations = [layer.activation for layer in layers]
+        targets = as_targets(loss, y, widths[-1]).astype(float)
+        exact_loss, exact = reference.backward(
+            reference.copy_parameters(net), activations, loss, X.astype(float), targets
+        )
+    finally:
+        kernels.select_isa(before)
+    room = 3e-5 if dtype == "float32" else 1e-12
+    exact = reference.flatten(exact)
+    assert abs(found_loss - exact_loss) <= room * (abs(exact_loss) + 0.01)
+    assert np.abs(net.gradient_vector - exact).max() <= room * (np.abs(exact).max() + 0.01)
 
 
 def test_backward_twice_gives_the_same_gradients(rng):

@@ -1,6 +1,9 @@
 """How many threads, the limit on BLAS, and calls that run in a thread of their own."""
 
+import multiprocessing
+import os
 import threading
+import warnings
 
 import common
 import numpy as np
@@ -133,3 +136,32 @@ def test_threads_may_predict_at_once(rng):
     for worker in workers:
         worker.join()
     assert wrong == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_trains_and_predicts_the_same(rng):
+    """F12: also after the parent ran threads of its own."""
+    X, y = common.make_classes(rng, 300, 200, 5)
+
+    def work():
+        layers = [fastnn.Dense(200, "relu"), fastnn.Dense(5)]
+        net = fastnn.Network(layers, n_features=200, n_threads=THREADS[-1])
+        net.fit(X, y, epochs=1, batch_size=64)
+        net.forward(X, y)
+        net.backward()
+        return net.predict_proba(X).tobytes() + net.gradient_vector.tobytes()
+
+    expected = work()
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=lambda: sender.send_bytes(work()))
+    with warnings.catch_warnings():  # Python 3.12 and later warn that threads were running
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child.start()
+    try:
+        assert receiver.poll(60), "the child hangs"
+        assert receiver.recv_bytes() == expected
+        child.join(10)
+        assert child.exitcode == 0
+    finally:
+        child.kill()
