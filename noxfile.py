@@ -1,4 +1,4 @@
-"""Parts of .ci/run, each in an environment of its own: ``nox -s tests``, ``nox -l`` for the list."""
+"""Parts of .ci/run, each in an environment of its own; ``nox -l`` lists them."""
 
 import nox
 
