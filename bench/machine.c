@@ -18,16 +18,14 @@ enum {
     CHAINS = 12
 };
 
-static double seconds(void)
-{
+static double seconds(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
 /* `steps` rounds of CHAINS independent multiply-adds, all in registers. */
-static float multiply_add(long steps, float start)
-{
+static float multiply_add(long steps, float start) {
     vec sum[CHAINS];
     vec factor, term, total;
     for (int lane = 0; lane < LANES; lane++) {
@@ -35,23 +33,19 @@ static float multiply_add(long steps, float start)
         term[lane] = start;
         total[lane] = 0.0f;
     }
-    for (int c = 0; c < CHAINS; c++)
-        sum[c] = term * (float)(c + 1);
+    for (int c = 0; c < CHAINS; c++) sum[c] = term * (float)(c + 1);
     for (long i = 0; i < steps; i++) {
 #pragma GCC unroll 12
-        for (int c = 0; c < CHAINS; c++)
-            sum[c] = sum[c] * factor + term;
+        for (int c = 0; c < CHAINS; c++) sum[c] = sum[c] * factor + term;
     }
-    for (int c = 0; c < CHAINS; c++)
-        total += sum[c];
+    for (int c = 0; c < CHAINS; c++) total += sum[c];
     return total[0] + total[LANES - 1];
 }
 
 /* Each function below returns the number of threads that really ran, and its figure in *result. */
 
 /* Operations per second of all threads together; a multiply-add counts as two. */
-int fma_rate(int threads, long steps, double *result)
-{
+int fma_rate(int threads, long steps, double *result) {
     volatile float sink = 1.0f;
     double begin = 0.0, end = 0.0;
     int ran = 1;
@@ -86,8 +80,7 @@ int fma_rate(int threads, long steps, double *result)
 }
 
 /* Bytes per second of a = b + 2c over arrays of n floats: 12 bytes counted for each element. */
-int triad_rate(int threads, float *a, const float *b, const float *c, ptrdiff_t n, double *result)
-{
+int triad_rate(int threads, float *a, const float *b, const float *c, ptrdiff_t n, double *result) {
     int ran = 1;
     double begin = seconds();
 #ifdef _OPENMP
@@ -96,12 +89,10 @@ int triad_rate(int threads, float *a, const float *b, const float *c, ptrdiff_t 
 #pragma omp single
         ran = omp_get_num_threads();
 #pragma omp for simd schedule(static)
-        for (ptrdiff_t i = 0; i < n; i++)
-            a[i] = b[i] + 2.0f * c[i];
+        for (ptrdiff_t i = 0; i < n; i++) a[i] = b[i] + 2.0f * c[i];
     }
 #else
-    for (ptrdiff_t i = 0; i < n; i++)
-        a[i] = b[i] + 2.0f * c[i];
+    for (ptrdiff_t i = 0; i < n; i++) a[i] = b[i] + 2.0f * c[i];
 #endif
     (void)threads;
     *result = 12.0 * (double)n / (seconds() - begin);
@@ -109,8 +100,7 @@ int triad_rate(int threads, float *a, const float *b, const float *c, ptrdiff_t 
 }
 
 /* Seconds of one OpenMP barrier inside a region; 0 threads where there is no OpenMP. */
-int barrier_time(int threads, long repeats, double *result)
-{
+int barrier_time(int threads, long repeats, double *result) {
     int ran = 0;
 #ifdef _OPENMP
     double begin = 0.0, end = 0.0;
@@ -134,8 +124,7 @@ int barrier_time(int threads, long repeats, double *result)
 }
 
 /* Seconds of one empty parallel region; 0 threads where there is no OpenMP. */
-int region_time(int threads, long repeats, double *result)
-{
+int region_time(int threads, long repeats, double *result) {
     int ran = 0;
 #ifdef _OPENMP
     double begin = seconds();

@@ -14,8 +14,7 @@ static int cpu_has(fnn_isa isa) {
 #if defined(__x86_64__) || defined(_M_X64)
     /* The compiler's run-time asks CPUID, and XGETBV whether the system saves the registers. */
     __builtin_cpu_init();
-    if (isa == FNN_ISA_AVX2)
-        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    if (isa == FNN_ISA_AVX2) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     if (isa == FNN_ISA_AVX512)
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
                __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");

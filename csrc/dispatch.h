@@ -4,7 +4,7 @@
 
 #include "fastnn.h"
 
-#define X(name, NAME)                                  \
+#define X(name, NAME)                                    \
     extern const fnn_kernels_f32 fnn_table_##name##_f32; \
     extern const fnn_kernels_f64 fnn_table_##name##_f64;
 #include "lists/isas.def"

@@ -77,7 +77,7 @@ class Network:
         self.history: History | None = None
         self._epoch = 0  # of the next fit; the order of the rows depends on it
         self._parameters: Parameters | None = None
-        self._stepper = None
+        self._stepper: _programs.Stepper | None = None
         self._writer = threading.Lock()
         if n_features is not None:
             self._build(_validate.check_int("n_features", n_features, 1))

@@ -11,7 +11,7 @@ threads would have to find their slice of each weight matrix in their caches ane
 import numpy as np
 
 from cython.parallel cimport parallel, threadid
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from fastnn._core import kernels as kernel_lists
@@ -273,7 +273,8 @@ cdef class Engine:
                 work_in_parallel(&run, <const double *>NULL)
         self.stop_flag[0] = 0  # here and not before: a stop may come before the first step
         self.check_team(run.wrong_team)
-        return per_epoch[0, : run.n_epochs_done].tolist(), per_epoch[1, : run.n_epochs_done].tolist()
+        losses, seconds = per_epoch[:, : run.n_epochs_done].tolist()
+        return losses, seconds
 
     def check_team(self, bint wrong_team):
         if wrong_team:

@@ -8,7 +8,7 @@ it came in. For the same reason BLAS, whose sums depend on the shape of the call
 import numpy as np
 
 from cython.parallel cimport parallel, threadid
-from libc.stdint cimport int32_t, uintptr_t
+from libc.stdint cimport int32_t
 
 from fastnn._core import kernels as kernel_lists
 
@@ -105,7 +105,7 @@ cdef class Predictor:
             self.request.x_rows[i] = <void **>address(self.x_rows[i])
 
     def run(self, x, out):
-        """Fill `out` (n_rows, n_out), contiguous, with the last layer's output for the rows of x."""
+        """Fill `out` (n_rows, n_out), contiguous, with the last layer's output for x."""
         cdef Binding first = self.bindings[0]
         cdef Request *request = &self.request
         request.x = <const char *>address(x)
