@@ -6,7 +6,8 @@ from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.stdint cimport uintptr_t
 
 from fastnn._core import kernels
-from fastnn._core.plan import BATCH_CHUNK, BLAS_BLOCK, ROW_BLOCK, choose_stride, count_chunks
+from fastnn._core import plan as planning
+from fastnn._core.plan import choose_stride, count_chunks
 
 from fastnn._core.kernels cimport active_kernels
 from fastnn._core.phases cimport transpose_block
@@ -95,9 +96,9 @@ cdef class Binding:
         layer.vector_width = kernels.get_vector_width(self.dtype)
         layer.chunk = planned.chunk
         layer.transposed_chunk = planned.transposed_chunk
-        layer.batch_chunk = BATCH_CHUNK
-        layer.row_block = ROW_BLOCK
-        layer.blas_block = BLAS_BLOCK
+        layer.batch_chunk = planning.BATCH_CHUNK
+        layer.row_block = planning.ROW_BLOCK
+        layer.blas_block = planning.BLAS_BLOCK
         layer.n_panels = len(planned.panels) - 1
         layer.n_transposed_panels = len(planned.transposed_panels) - 1
         layer.panels = <Py_ssize_t *>address(
