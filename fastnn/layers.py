@@ -62,3 +62,16 @@ class Dense:
                 "n_features to Network, or call fit or forward first"
             )
         return self._views[name]
+
+
+def check_layers(layers) -> list[Dense]:
+    """Return `layers` as a list that a new network may own."""
+    layers = list(layers)
+    if not layers:
+        raise ValueError("layers is empty; expected at least one Dense")
+    for i, layer in enumerate(layers):
+        if not isinstance(layer, Dense):
+            raise TypeError(f"layers[{i}] is {layer!r}; expected a fastnn.Dense")
+        if layer._views or any(layer is other for other in layers[:i]):
+            raise ValueError(f"layers[{i}] is already part of a network; make a new Dense for each")
+    return layers

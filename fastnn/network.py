@@ -10,15 +10,15 @@ import threading
 
 import numpy as np
 
-from fastnn import _programs, _saving, _threads, _validate
+from fastnn import _programs, _saving, _summary, _threads, _validate
 from fastnn._parameters import Parameters
-from fastnn._targets import encode_targets
+from fastnn._targets import check_classes, encode_targets
 from fastnn._training import Training
 from fastnn.history import History
 from fastnn.initializers import initialize_weight
-from fastnn.layers import Dense
+from fastnn.layers import check_layers
 from fastnn.losses import Loss
-from fastnn.optimizers import SGD
+from fastnn.optimizers import SGD, check_optimizer
 
 
 class Network:
@@ -65,14 +65,14 @@ class Network:
         n_threads: int | None = None,
         classes=None,
     ) -> None:
-        self.layers = _check_layers(layers)
+        self.layers = check_layers(layers)
         self.loss = Loss(loss)
         self.dtype = _validate.check_choice("dtype", str(np.dtype(dtype)), ["float32", "float64"])
         self.seed = _validate.check_int("seed", seed, 0, 2**64 - 1)
         self.n_threads = _threads.check_n_threads(n_threads)
         self.n_outputs = self.layers[-1].units
         self._merged = self.loss.check_output_activation(self.layers[-1].activation)
-        self.classes = None if classes is None else self._check_classes(classes)
+        self.classes = check_classes(classes, self.loss, self.n_outputs)
         self.n_features: int | None = None
         self.history: History | None = None
         self._epoch = 0  # of the next fit; the order of the rows depends on it
@@ -146,17 +146,6 @@ class Network:
 
     # --- checks --------------------------------------------------------------------------------
 
-    def _check_classes(self, classes) -> np.ndarray:
-        classes = _validate.as_classes(classes)
-        if not self.loss.takes_classes:
-            raise ValueError(f"classes were given, but the loss {self.loss.name!r} takes values")
-        if len(classes) != self.n_outputs:
-            raise ValueError(
-                f"classes has {len(classes)} entries, but the last layer has {self.n_outputs} "
-                f"units: end the network with Dense({len(classes)})"
-            )
-        return classes
-
     def _check_input(self, X, name: str = "X", n_features: int | None = None) -> np.ndarray:
         def find(array):
             return _threads.find_nonfinite(array, self.n_threads)
@@ -217,7 +206,7 @@ class Network:
         """
         epochs = _validate.check_int("epochs", epochs, 1)
         batch_size = _validate.check_int("batch_size", batch_size, 1)
-        optimizer = _check_optimizer(optimizer)
+        optimizer = check_optimizer(optimizer)
         X = self._check_input(X)
         labels, targets, classes = self._check_y(y, len(X), self.classes)
         if validation is not None:
@@ -289,7 +278,7 @@ class Network:
     def apply_update(self, optimizer: SGD) -> None:
         """Update all parameters with the gradients of the last `backward`."""
         parameters = self._require_built()
-        _programs.apply_update(parameters, _check_optimizer(optimizer))
+        _programs.apply_update(parameters, check_optimizer(optimizer))
 
     def _build_for(self, X: np.ndarray) -> None:
         if self._parameters is None:
@@ -336,14 +325,7 @@ class Network:
     def summary(self) -> str:
         """A table of the layers with shapes and numbers of parameters."""
         self._require_built()
-        lines = [f"{'layer':<8}{'shape':>16}  {'activation':<12}{'parameters':>12}"]
-        for i, layer in enumerate(self.layers):
-            n_in, n_out = layer.weight.shape
-            size = layer.weight.size + (0 if layer.bias is None else layer.bias.size)
-            shape = f"{n_in} -> {n_out}"
-            lines.append(f"{i:<8}{shape:>16}  {layer.activation:<12}{size:>12,}")
-        lines.append(f"{len(self.parameter_vector):,} parameters, {self.dtype}, {self.loss.name}")
-        return "\n".join(lines)
+        return _summary.summarize(self)
 
     def explain(self, batch_size: int = 32) -> str:
         """The plan that `fit` runs for this batch size: phases, slices of the threads, barriers."""
@@ -377,23 +359,3 @@ def load(path, *, n_threads: int | None = None) -> Network:
         The file cannot be read.
     """
     return _saving.load_network(Network, path, n_threads)
-
-
-def _check_layers(layers) -> list[Dense]:
-    layers = list(layers)
-    if not layers:
-        raise ValueError("layers is empty; expected at least one Dense")
-    for i, layer in enumerate(layers):
-        if not isinstance(layer, Dense):
-            raise TypeError(f"layers[{i}] is {layer!r}; expected a fastnn.Dense")
-        if layer._views or any(layer is other for other in layers[:i]):
-            raise ValueError(f"layers[{i}] is already part of a network; make a new Dense for each")
-    return layers
-
-
-def _check_optimizer(optimizer) -> SGD:
-    if optimizer is None:
-        return SGD()
-    if not isinstance(optimizer, SGD):
-        raise TypeError(f"optimizer is {optimizer!r}; expected a fastnn.SGD")
-    return optimizer

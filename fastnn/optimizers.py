@@ -28,3 +28,12 @@ class SGD:
     def step(self, net) -> None:
         """Update the parameters of `net` with the gradients of its last `backward`."""
         net.apply_update(self)
+
+
+def check_optimizer(optimizer) -> SGD:
+    """Return `optimizer`, or the default one for None."""
+    if optimizer is None:
+        return SGD()
+    if not isinstance(optimizer, SGD):
+        raise TypeError(f"optimizer is {optimizer!r}; expected a fastnn.SGD")
+    return optimizer

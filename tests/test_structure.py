@@ -27,15 +27,18 @@ PYTHON_ROWS = [
     ["cli.confusion"],
     ["__init__"],
     ["_config", "network", "datasets", "batches"],
-    ["_training", "_saving"],
+    ["_training", "_saving", "_summary"],
     ["_programs", "_targets", "_parameters"],
     ["layers", "losses", "optimizers", "initializers", "history", "model_file", "_threads"],
+    ["_labels"],
     ["_atomic", "_validate", "_version"],
     ["_core.probes"],
     ["_core.engine", "_core.inference"],
     ["_core.phase_lists", "_core.binding"],
     ["_core.phases", "_core.plan"],
-    ["_core.kernels", "_core.barriers"],
+    ["_core.forward", "_core.deltas", "_core.gradients"],
+    ["_core.structs", "_core.barriers"],
+    ["_core.kernels"],
     ["_core.fastnn"],
     ["_core.__init__"],
 ]
@@ -107,9 +110,9 @@ def test_imports_are_seen():
     """The readers above find what there is to find."""
     assert "fastnn._core.plan.make_plan" in list_imports(ROOT / "fastnn" / "_programs.py")
     core = ROOT / "fastnn" / "_core"
-    assert "fastnn._core.kernels.multiply_rows" in list_imports(core / "phases.pyx")
+    assert "fastnn._core.kernels.multiply_rows" in list_imports(core / "forward.pyx")
     assert "fastnn._core.fastnn.*" in list_imports(core / "kernels.pyx")
-    assert "fastnn._core.kernels.Kernels" in list_imports(core / "phases.pxd")
+    assert "fastnn._core.kernels.Kernels" in list_imports(core / "structs.pxd")
 
 
 def test_one_file_declares_the_core_to_cython():

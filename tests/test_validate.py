@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from fastnn._validate import as_matrix, as_targets, encode_labels, nonfinite_position
+from fastnn._labels import as_targets, encode_labels
+from fastnn._validate import as_matrix, nonfinite_position
 
 DTYPES = ["float32", "float64"]
 

@@ -9,16 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastnn._validate import (
+from fastnn._labels import (
     as_classes,
     as_targets,
-    check_choice,
-    check_int,
-    check_number,
     check_probability_rows,
     encode_labels,
     is_label_vector,
 )
+from fastnn._validate import check_choice, check_int, check_number
 
 # ---- labels
 

@@ -1,5 +1,5 @@
 from fastnn._core.kernels cimport Kernels
-from fastnn._core.phases cimport DenseLayer
+from fastnn._core.structs cimport DenseLayer
 
 cdef void *address(array) except? NULL
 

@@ -9,8 +9,8 @@ from fastnn._core import kernels
 from fastnn._core import plan as planning
 from fastnn._core.plan import choose_stride, count_chunks
 
+from fastnn._core.deltas cimport transpose_block
 from fastnn._core.kernels cimport active_kernels
-from fastnn._core.phases cimport transpose_block
 
 CACHE_LINE = 64
 

@@ -37,7 +37,7 @@ from fastnn._core.phase_lists cimport (
     run_list,
     run_phases,
 )
-from fastnn._core.phases cimport Step
+from fastnn._core.structs cimport Step
 
 cdef extern from "threads.h" nogil:
     int fnn_has_openmp()

@@ -13,6 +13,7 @@ from libc.stdint cimport int32_t
 from fastnn._core import kernels as kernel_lists
 
 from fastnn._core.binding cimport Binding, address
+from fastnn._core.forward cimport forward_block
 from fastnn._core.kernels cimport (
     Kernels,
     active_kernels,
@@ -21,7 +22,7 @@ from fastnn._core.kernels cimport (
     real,
     restore_float_state,
 )
-from fastnn._core.phases cimport DenseLayer, forward_block
+from fastnn._core.structs cimport DenseLayer
 
 cdef extern from "threads.h" nogil:
     int fnn_count_team()

@@ -1,6 +1,6 @@
 # Lists of phases as C structs, and how a thread goes through one.
 from fastnn._core.kernels cimport real
-from fastnn._core.phases cimport Step
+from fastnn._core.structs cimport Step
 
 cdef extern from "threads.h" nogil:
     ctypedef struct fnn_barrier:

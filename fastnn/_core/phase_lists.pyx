@@ -10,7 +10,8 @@ from libc.string cimport memset
 from fastnn._core import phases as phase_names
 
 from fastnn._core.kernels cimport flush_denormals, real, restore_float_state
-from fastnn._core.phases cimport Step, run_phase
+from fastnn._core.phases cimport run_phase
+from fastnn._core.structs cimport Step
 
 
 cdef class Phases:

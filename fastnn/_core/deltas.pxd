@@ -1,0 +1,9 @@
+from fastnn._core.kernels cimport Kernels, real
+from fastnn._core.structs cimport DenseLayer
+
+cdef void backward_input(const Kernels *kernels, const DenseLayer *layer,
+                         const DenseLayer *before, Py_ssize_t row_start, Py_ssize_t row_stop,
+                         Py_ssize_t input_start, Py_ssize_t input_stop,
+                         const real *tag) noexcept nogil
+cdef void transpose_block(const Kernels *kernels, const DenseLayer *layer, Py_ssize_t start,
+                          Py_ssize_t stop, const real *tag) noexcept nogil

@@ -1,0 +1,106 @@
+"""The delta chain: dL/dz of the layer before, (delta W^T) f'(a), and the copy of W^T it reads.
+
+Shapes: delta (batch, n_out), W (n_in, n_out), before.delta (batch, n_in).
+"""
+
+from fastnn._core.fastnn cimport FNN_ACTIVATION_RELU
+from fastnn._core.kernels cimport activation_backward, multiply_matrices, multiply_rows, transpose
+from fastnn._core.structs cimport is_inlined, panel_stride
+
+
+cdef void transpose_block(const Kernels *kernels, const DenseLayer *layer, Py_ssize_t start,
+                          Py_ssize_t stop, const real *tag) noexcept nogil:
+    """Copy W[inputs] into the panels of W^T."""
+    cdef Py_ssize_t t_panel, panel, first, width, t_stride, column, w_stride
+    cdef const real *w
+    for t_panel in range(layer.n_transposed_panels):
+        first = layer.transposed_panels[t_panel]
+        if first < start or first >= stop:
+            continue
+        width = layer.transposed_panels[t_panel + 1] - first
+        t_stride = panel_stride(layer, width)
+        for panel in range(layer.n_panels):
+            column = layer.panels[panel]
+            w_stride = layer.n_out
+            w = <const real *>layer.weight + column
+            if layer.packed:
+                w_stride = panel_stride(layer, layer.panels[panel + 1] - column)
+                w = <const real *>layer.weight + column * layer.n_in
+            transpose(kernels, w + first * w_stride, w_stride, width,
+                      layer.panels[panel + 1] - column,
+                      <real *>layer.weight_transposed + first * layer.n_out + column * t_stride,
+                      t_stride)
+
+
+cdef void backward_input_block(const Kernels *kernels, const DenseLayer *layer,
+                               const DenseLayer *before, Py_ssize_t row_start,
+                               Py_ssize_t row_stop, Py_ssize_t input_start,
+                               Py_ssize_t input_stop, const real *tag) noexcept nogil:
+    """before.delta[rows, inputs] = (delta[rows] W[inputs]^T) * f'(before.output)."""
+    cdef const real *const *delta_rows = <const real *const *>layer.delta_rows
+    cdef const real *wt
+    cdef const real *output
+    cdef real *dx
+    cdef bint last
+    cdef Py_ssize_t block, rows, panel, first, width, stride, start
+    for block from row_start <= block < row_stop by layer.row_block:
+        rows = min(layer.row_block, row_stop - block)
+        for panel in range(layer.n_transposed_panels):
+            first = layer.transposed_panels[panel]
+            if first < input_start or first >= input_stop:
+                continue
+            width = layer.transposed_panels[panel + 1] - first
+            stride = panel_stride(layer, width)
+            wt = <const real *>layer.weight_transposed + first * layer.n_out
+            dx = <real *>before.delta + block * before.stride + first
+            output = <const real *>before.output + block * before.stride + first
+            for start from 0 <= start < layer.n_out by layer.transposed_chunk:
+                last = start + layer.transposed_chunk >= layer.n_out
+                multiply_rows(kernels, delta_rows + block, start,
+                              min(layer.transposed_chunk, layer.n_out - start),
+                              wt + start * stride, stride, rows, width, dx, before.stride,
+                              start > 0, <const real *>NULL, False,
+                              output if last and before.activation == FNN_ACTIVATION_RELU
+                              else <const real *>NULL)
+            if not (is_inlined(before.activation) or before.rowwise):
+                activation_backward(kernels, before.activation, dx, output, before.stride, rows,
+                                    width)
+        if before.rowwise:
+            activation_backward(kernels, before.activation,
+                                <real *>before.delta + block * before.stride,
+                                <const real *>before.output + block * before.stride,
+                                before.stride, rows, before.n_out)
+
+
+cdef void backward_input_blas(const Kernels *kernels, const DenseLayer *layer,
+                              const DenseLayer *before, Py_ssize_t row_start,
+                              Py_ssize_t row_stop, Py_ssize_t input_start,
+                              Py_ssize_t input_stop, const real *tag) noexcept nogil:
+    """The same by BLAS, in blocks of inputs that do not depend on the threads."""
+    cdef Py_ssize_t first, width, rows = row_stop - row_start
+    cdef real *dx = <real *>before.delta + row_start * before.stride
+    cdef const real *output = <const real *>before.output + row_start * before.stride
+    for first from input_start <= first < input_stop by layer.blas_block:
+        width = min(layer.blas_block, input_stop - first)
+        multiply_matrices(False, True, rows, width, layer.n_out, <real>1,
+                          <const real *>layer.delta + row_start * layer.stride, layer.stride,
+                          <const real *>layer.weight + first * layer.n_out, layer.n_out, <real>0,
+                          dx + first, before.stride)
+        if not before.rowwise:
+            activation_backward(kernels, before.activation, dx + first, output + first,
+                                before.stride, rows, width)
+    if before.rowwise:
+        activation_backward(kernels, before.activation, dx, output, before.stride, rows,
+                            before.n_out)
+
+
+cdef void backward_input(const Kernels *kernels, const DenseLayer *layer,
+                         const DenseLayer *before, Py_ssize_t row_start, Py_ssize_t row_stop,
+                         Py_ssize_t input_start, Py_ssize_t input_stop,
+                         const real *tag) noexcept nogil:
+    if layer.blas:
+        backward_input_blas(kernels, layer, before, row_start, row_stop, input_start, input_stop,
+                            tag)
+    else:
+        backward_input_block(kernels, layer, before, row_start, row_stop, input_start,
+                             input_stop, tag)

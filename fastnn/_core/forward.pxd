@@ -1,0 +1,13 @@
+from fastnn._core.kernels cimport Kernels, real
+from fastnn._core.structs cimport DenseLayer
+
+cdef void forward_block(const Kernels *kernels, const DenseLayer *layer,
+                        const real *const *x_rows, Py_ssize_t row_start, Py_ssize_t row_stop,
+                        Py_ssize_t column_start, Py_ssize_t column_stop) noexcept nogil
+cdef void forward_blas(const Kernels *kernels, const DenseLayer *layer, const real *x,
+                       Py_ssize_t x_stride, Py_ssize_t batch, Py_ssize_t column_start,
+                       Py_ssize_t column_stop) noexcept nogil
+cdef void partial_sums(const Kernels *kernels, const DenseLayer *layer, const real *const *x_rows,
+                       Py_ssize_t batch, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
+cdef void reduce_rows(const Kernels *kernels, const DenseLayer *layer, Py_ssize_t start,
+                      Py_ssize_t stop, const real *tag) noexcept nogil

@@ -1,0 +1,97 @@
+"""Forward phases: a = f(x W + b), whole or as partial sums over chunks of the inputs.
+
+Shapes: x (batch, n_in), W (n_in, n_out), a (batch, n_out). Each function loops over the panels and
+chunks of one thread's slice and calls the kernels, which loop over elements.
+"""
+
+from fastnn._core.fastnn cimport FNN_ACTIVATION_RELU
+from fastnn._core.kernels cimport activation_forward, multiply_matrices, multiply_rows, sum_chunks
+from fastnn._core.structs cimport is_inlined, panel_stride
+
+
+cdef void multiply_chunk(const Kernels *kernels, const DenseLayer *layer,
+                         const real *const *x_rows, Py_ssize_t rows, Py_ssize_t panel,
+                         Py_ssize_t start, real *z, bint accumulate, bint last) noexcept nogil:
+    """z (+)= x[:, chunk] W[chunk, panel] for the chunk of inputs that begins at `start`."""
+    cdef Py_ssize_t first = layer.panels[panel], width = layer.panels[panel + 1] - first
+    cdef Py_ssize_t depth = min(layer.chunk, layer.n_in - start)
+    cdef Py_ssize_t w_stride = panel_stride(layer, width) if layer.packed else layer.n_out
+    cdef const real *w = <const real *>layer.weight
+    cdef const real *bias = NULL
+    w += (first * layer.n_in if layer.packed else first) + start * w_stride
+    if last and layer.bias != NULL:
+        bias = <const real *>layer.bias + first
+    multiply_rows(kernels, x_rows, start, depth, w, w_stride, rows, width, z, layer.stride,
+                  accumulate, bias, last and layer.activation == FNN_ACTIVATION_RELU,
+                  <const real *>NULL)
+
+
+cdef void forward_block(const Kernels *kernels, const DenseLayer *layer,
+                        const real *const *x_rows, Py_ssize_t row_start, Py_ssize_t row_stop,
+                        Py_ssize_t column_start, Py_ssize_t column_stop) noexcept nogil:
+    """a[rows, columns] = f(x[rows] W[:, columns] + b[columns])."""
+    cdef Py_ssize_t block, rows, panel, first, start
+    cdef real *z
+    for block from row_start <= block < row_stop by layer.row_block:
+        rows = min(layer.row_block, row_stop - block)
+        for panel in range(layer.n_panels):
+            first = layer.panels[panel]
+            if first < column_start or first >= column_stop:
+                continue
+            z = <real *>layer.output + block * layer.stride + first
+            for start from 0 <= start < layer.n_in by layer.chunk:
+                multiply_chunk(kernels, layer, x_rows + block, rows, panel, start, z, start > 0,
+                               start + layer.chunk >= layer.n_in)
+            if not (is_inlined(layer.activation) or layer.rowwise):
+                activation_forward(kernels, layer.activation, z, z, layer.stride, rows,
+                                   layer.panels[panel + 1] - first)
+        if layer.rowwise:
+            z = <real *>layer.output + block * layer.stride
+            activation_forward(kernels, layer.activation, z, z, layer.stride, rows, layer.n_out)
+
+
+cdef void forward_blas(const Kernels *kernels, const DenseLayer *layer, const real *x,
+                       Py_ssize_t x_stride, Py_ssize_t batch, Py_ssize_t column_start,
+                       Py_ssize_t column_stop) noexcept nogil:
+    """The same for all rows by BLAS, in column blocks that do not depend on the threads."""
+    cdef Py_ssize_t first, width
+    cdef real *z
+    cdef const real *bias
+    for first from column_start <= first < column_stop by layer.blas_block:
+        width = min(layer.blas_block, column_stop - first)
+        z = <real *>layer.output + first
+        bias = NULL if layer.bias == NULL else <const real *>layer.bias + first
+        multiply_matrices(False, False, batch, width, layer.n_in, <real>1, x, x_stride,
+                          <const real *>layer.weight + first, layer.n_out, <real>0, z,
+                          layer.stride)
+        sum_chunks(kernels, z, 0, 1, layer.stride, batch, width, bias,
+                   layer.activation == FNN_ACTIVATION_RELU, z)
+        if not is_inlined(layer.activation):
+            activation_forward(kernels, layer.activation, z, z, layer.stride, batch, width)
+
+
+cdef void partial_sums(const Kernels *kernels, const DenseLayer *layer, const real *const *x_rows,
+                       Py_ssize_t batch, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """partial[c] = x[:, chunk c] W[chunk c] for the chunks of inputs in start..stop."""
+    cdef Py_ssize_t chunk_start, panel, block
+    cdef real *partial
+    for chunk_start from start <= chunk_start < stop by layer.chunk:
+        partial = <real *>layer.partial + chunk_start // layer.chunk * layer.partial_size
+        for block from 0 <= block < batch by layer.row_block:
+            for panel in range(layer.n_panels):
+                multiply_chunk(kernels, layer, x_rows + block, min(layer.row_block, batch - block),
+                               panel, chunk_start,
+                               partial + block * layer.stride + layer.panels[panel], False, False)
+
+
+cdef void reduce_rows(const Kernels *kernels, const DenseLayer *layer, Py_ssize_t start,
+                      Py_ssize_t stop, const real *tag) noexcept nogil:
+    """a[rows] = f(sum of the partial sums + b)."""
+    cdef Py_ssize_t n_chunks = (layer.n_in + layer.chunk - 1) // layer.chunk
+    cdef real *z = <real *>layer.output + start * layer.stride
+    sum_chunks(kernels, <const real *>layer.partial + start * layer.stride, layer.partial_size,
+               n_chunks, layer.stride, stop - start, layer.n_out, <const real *>layer.bias,
+               layer.activation == FNN_ACTIVATION_RELU, z)
+    if not is_inlined(layer.activation):
+        activation_forward(kernels, layer.activation, z, z, layer.stride, stop - start,
+                           layer.n_out)

@@ -1,0 +1,78 @@
+# The kinds of work in a plan, the plain structs that they work on, and what all phases ask of them.
+from libc.stdint cimport int32_t
+from fastnn._core.fastnn cimport FNN_ACTIVATION_IDENTITY, FNN_ACTIVATION_RELU
+from fastnn._core.kernels cimport Kernels
+
+cdef enum PhaseKind:
+    # numbered as in PHASE_KINDS of phases.pyx
+    GATHER
+    FORWARD
+    PARTIAL
+    REDUCE
+    LOSS
+    BACKWARD_INPUT
+    WEIGHT
+    BIAS
+    TRANSPOSE
+
+cdef enum UpdateMode:
+    # numbered as in UPDATE_MODES of phases.pyx
+    UPDATE_NONE
+    UPDATE_FUSED
+    UPDATE_SEPARATE
+
+cdef enum Axis:
+    ROWS
+    INPUTS
+    OUTPUTS
+
+ctypedef struct DenseLayer:
+    # One dense layer as bound to memory. Pointers are to the engine's dtype.
+    Py_ssize_t n_in, n_out
+    int activation
+    bint rowwise, blas, packed
+    Py_ssize_t vector_width
+    Py_ssize_t chunk, transposed_chunk, batch_chunk  # terms of one chain: over n_in, n_out, rows
+    Py_ssize_t row_block   # rows that stay in cache while the panels of W pass by
+    Py_ssize_t blas_block  # columns of one call of BLAS
+    Py_ssize_t n_panels, n_transposed_panels
+    const Py_ssize_t *panels             # (n_panels + 1) first columns
+    const Py_ssize_t *transposed_panels  # (n_transposed_panels + 1)
+    void *weight           # (n_in, n_out), or panels [first column * n_in + row * width]
+    void *bias             # (n_out) or NULL
+    void *weight_grad      # stored as weight, or NULL
+    void *bias_grad
+    void *weight_transposed  # panels of (n_out, n_in), or NULL
+    void *output           # (batch, n_out), rows `stride` apart
+    void *delta            # the same shape: dL/dz
+    void **output_rows     # (batch) pointers to the rows of output
+    void **delta_rows
+    void *partial          # (chunks, batch, n_out) partial sums, or NULL
+    Py_ssize_t stride
+    Py_ssize_t partial_size  # elements between two chunks of partial
+
+ctypedef struct Step:
+    # What changes from step to step, and what all phases need.
+    const Kernels *kernels
+    DenseLayer *layers
+    Py_ssize_t batch
+    const int32_t *labels        # (batch) or NULL
+    void **target_rows           # (batch) or NULL
+    void *gathered               # (batch, n_in) contiguous copy of the batch, or NULL
+    Py_ssize_t gathered_stride
+    int loss
+    bint merged                  # the loss contains the last activation's derivative
+    double scale                 # of delta: 1 / batch
+    double *row_loss             # (batch)
+    int update
+    int optimizer
+    double learning_rate
+
+cdef inline Py_ssize_t panel_stride(const DenseLayer *layer, Py_ssize_t width) noexcept nogil:
+    """Elements between two rows of a packed panel: its width in whole vectors."""
+    return (width + layer.vector_width - 1) // layer.vector_width * layer.vector_width
+
+
+cdef inline bint is_inlined(int activation) noexcept nogil:
+    """Whether the register tile applies the activation itself."""
+    return activation == FNN_ACTIVATION_IDENTITY or activation == FNN_ACTIVATION_RELU
