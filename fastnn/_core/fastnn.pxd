@@ -50,6 +50,9 @@ cdef extern from "fastnn.h" nogil:
                               const float *b, Py_ssize_t b_stride, Py_ssize_t rows,
                               Py_ssize_t cols, float *c, Py_ssize_t c_stride, int accumulate,
                               const float *bias, int relu, const float *gate) noexcept nogil
+        void (*multiply_row)(const float *a, Py_ssize_t depth, Py_ssize_t chunk, const float *b,
+                             Py_ssize_t b_stride, Py_ssize_t cols, float *c, const float *bias,
+                             int relu) noexcept nogil
         void (*multiply_batch)(const float *const *a_rows, Py_ssize_t offset, Py_ssize_t depth,
                                const float *b, Py_ssize_t b_stride, Py_ssize_t rows,
                                Py_ssize_t cols, float *c, Py_ssize_t c_stride, float alpha,
@@ -89,6 +92,9 @@ cdef extern from "fastnn.h" nogil:
                               const double *b, Py_ssize_t b_stride, Py_ssize_t rows,
                               Py_ssize_t cols, double *c, Py_ssize_t c_stride, int accumulate,
                               const double *bias, int relu, const double *gate) noexcept nogil
+        void (*multiply_row)(const double *a, Py_ssize_t depth, Py_ssize_t chunk, const double *b,
+                             Py_ssize_t b_stride, Py_ssize_t cols, double *c, const double *bias,
+                             int relu) noexcept nogil
         void (*multiply_batch)(const double *const *a_rows, Py_ssize_t offset, Py_ssize_t depth,
                                const double *b, Py_ssize_t b_stride, Py_ssize_t rows,
                                Py_ssize_t cols, double *c, Py_ssize_t c_stride, double alpha,

@@ -5,7 +5,13 @@ chunks of one thread's slice and calls the kernels, which loop over elements.
 """
 
 from fastnn._core.fastnn cimport FNN_ACTIVATION_RELU
-from fastnn._core.kernels cimport activation_forward, multiply_matrices, multiply_rows, sum_chunks
+from fastnn._core.kernels cimport (
+    activation_forward,
+    multiply_matrices,
+    multiply_row,
+    multiply_rows,
+    sum_chunks,
+)
 from fastnn._core.structs cimport is_inlined, panel_stride
 
 
@@ -26,11 +32,30 @@ cdef void multiply_chunk(const Kernels *kernels, const DenseLayer *layer,
                   <const real *>NULL)
 
 
+cdef void multiply_panel(const Kernels *kernels, const DenseLayer *layer,
+                         const real *const *x_rows, Py_ssize_t rows, Py_ssize_t panel,
+                         real *z) noexcept nogil:
+    """z = x W[:, panel] + b[panel], with ReLU where the layer has it."""
+    cdef Py_ssize_t start, first = layer.panels[panel], width = layer.panels[panel + 1] - first
+    cdef const real *w = <const real *>layer.weight
+    if rows == 1:
+        w += first * layer.n_in if layer.packed else first
+        multiply_row(kernels, x_rows[0], layer.n_in, layer.chunk, w,
+                     panel_stride(layer, width) if layer.packed else layer.n_out, width, z,
+                     <const real *>NULL if layer.bias == NULL
+                     else <const real *>layer.bias + first,
+                     layer.activation == FNN_ACTIVATION_RELU)
+        return
+    for start from 0 <= start < layer.n_in by layer.chunk:
+        multiply_chunk(kernels, layer, x_rows, rows, panel, start, z, start > 0,
+                       start + layer.chunk >= layer.n_in)
+
+
 cdef void forward_block(const Kernels *kernels, const DenseLayer *layer,
                         const real *const *x_rows, Py_ssize_t row_start, Py_ssize_t row_stop,
                         Py_ssize_t column_start, Py_ssize_t column_stop) noexcept nogil:
     """a[rows, columns] = f(x[rows] W[:, columns] + b[columns])."""
-    cdef Py_ssize_t block, rows, panel, first, start
+    cdef Py_ssize_t block, rows, panel, first
     cdef real *z
     for block from row_start <= block < row_stop by layer.row_block:
         rows = min(layer.row_block, row_stop - block)
@@ -39,9 +64,7 @@ cdef void forward_block(const Kernels *kernels, const DenseLayer *layer,
             if first < column_start or first >= column_stop:
                 continue
             z = <real *>layer.output + block * layer.stride + first
-            for start from 0 <= start < layer.n_in by layer.chunk:
-                multiply_chunk(kernels, layer, x_rows + block, rows, panel, start, z, start > 0,
-                               start + layer.chunk >= layer.n_in)
+            multiply_panel(kernels, layer, x_rows + block, rows, panel, z)
             if not (is_inlined(layer.activation) or layer.rowwise):
                 activation_forward(kernels, layer.activation, z, z, layer.stride, rows,
                                    layer.panels[panel + 1] - first)

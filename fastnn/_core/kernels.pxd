@@ -42,6 +42,16 @@ cdef inline void multiply_rows(
                                   accumulate, bias, relu, gate)
 
 
+cdef inline void multiply_row(
+    const Kernels *kernels, const real *a, Py_ssize_t depth, Py_ssize_t chunk, const real *b,
+    Py_ssize_t b_stride, Py_ssize_t cols, real *c, const real *bias, bint relu,
+) noexcept nogil:
+    if real is float:
+        kernels.f32.multiply_row(a, depth, chunk, b, b_stride, cols, c, bias, relu)
+    else:
+        kernels.f64.multiply_row(a, depth, chunk, b, b_stride, cols, c, bias, relu)
+
+
 cdef inline void multiply_batch(
     const Kernels *kernels, const real *const *a_rows, Py_ssize_t offset, Py_ssize_t depth,
     const real *b, Py_ssize_t b_stride, Py_ssize_t rows, Py_ssize_t cols, real *c,

@@ -29,6 +29,14 @@ def multiply_rows(
     relu: bool = False,
     gate: _Array | None = None,
 ) -> None: ...
+def multiply_row(
+    a: _Array,
+    chunk: int,
+    b: _Array,
+    c: _Array,
+    bias: _Array | None = None,
+    relu: bool = False,
+) -> None: ...
 def multiply_batch(
     a: _Array, order: ArrayLike, offset: int, b: _Array, c: _Array, alpha: float, beta: float
 ) -> None: ...

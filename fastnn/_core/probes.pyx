@@ -168,6 +168,17 @@ def multiply_rows(const real[:, :] a, order, Py_ssize_t offset, Py_ssize_t depth
                           start_of(gate))
 
 
+def multiply_row(const real[::1] a, Py_ssize_t chunk, const real[:, :] b, real[::1] c,
+                 const real[::1] bias=None, bint relu=False):
+    """c = finish(a @ b), the sum cut in chunks of `chunk`; a (depth,), c (cols,)."""
+    check(a.shape[0] > 0 and chunk > 0, "a and chunk")
+    check(bias is None or bias.shape[0] == c.shape[0], "bias and c")
+    check_panel(b, a.shape[0], c.shape[0])
+    wrapped.multiply_row(active_kernels(), &a[0], a.shape[0], chunk, &b[0, 0], stride_of(b),
+                         c.shape[0], &c[0], <const real *>NULL if bias is None else &bias[0],
+                         relu)
+
+
 def multiply_batch(const real[:, :] a, order, Py_ssize_t offset, const real[:, :] b,
                    real[:, :] c, double alpha, double beta):
     """c = alpha * a[order, offset:offset + rows].T @ b[:len(order)] + beta * c."""
