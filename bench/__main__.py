@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from . import driver, report
+from . import driver, footprint, report
 from .data import mnist_folder, mnist_missing
 from .machine import describe
 from .peers import PEERS, Entry, choose
@@ -165,6 +165,8 @@ def main() -> int:
         ceilings.measure()
     finally:
         ceilings.close()
+    groups = [report.group(w, n, results, ceilings[n]) for w, n, results in measured]
+    print(*report.scaling(groups), *footprint.describe(), "", sep="\n")
     print("Best of before, between and after:", report.machine_text(info), sep="\n")
     print(_versions(info))
     if options.quick:

@@ -169,7 +169,29 @@ def _columns(lines: list[list[str]]) -> str:
 
 def verdict(found: Group) -> str:
     """Say how fastnn compares with the best peer and with the goals of the workload."""
-    return "\n".join([_against_best(found), *_duels(found)])
+    return "\n".join([_against_best(found), *_step(found), *_duels(found)])
+
+
+def _step(found: Group) -> list[str]:
+    own, goal = found.best(True), found.workload.goal_step
+    if own is None or own.figure is None or goal is None:
+        return []
+    per_step = own.figure / found.workload.n_steps
+    return [f"  {seconds(per_step)} a step (goal {seconds(goal)})"]
+
+
+def scaling(groups: list[Group]) -> list[str]:
+    """Say how much faster fastnn is on two threads than on one, where that is a goal."""
+    own = {(g.workload.id, g.threads): g.best(True) for g in groups}
+    lines = []
+    for workload in dict.fromkeys(g.workload for g in groups):
+        one, two = own.get((workload.id, 1)), own.get((workload.id, 2))
+        if workload.goal_scaling and one and two and one.figure and two.figure:
+            lines.append(
+                f"W8: {workload.id} is {one.figure / two.figure:.2f} times as fast on 2 threads "
+                f"as on 1 (goal {workload.goal_scaling:g})"
+            )
+    return lines
 
 
 def _duels(found: Group) -> list[str]:

@@ -19,7 +19,7 @@ class Workload:
     """A network with its data and what is timed.
 
     `kind` is "train" (one epoch of plain SGD, whole batches of `batch_size` rows and a shorter last
-    one), "latency" (one row per call, compared by medians) or "predict" (`rows` rows per call,
+    one), "latency" (few rows per call, compared by medians) or "predict" (`rows` rows per call,
     compared by minima). `data` is "mnist" or "synthetic": for training, `rows` normal rows labelled
     by a planted linear teacher; for predictions, normal rows without labels.
     """
@@ -33,6 +33,8 @@ class Workload:
     learning_rate: float = 0.0
     goal_ratio: float | None = None  # times faster than the best peer
     goal_ceiling: float | None = None  # fraction of the FMA ceiling
+    goal_step: float | None = None  # seconds per mini-batch
+    goal_scaling: float | None = None  # times faster on two threads than on one
     duels: tuple[Duel, ...] = ()  # goals of single calls against single peers
 
     @property
@@ -43,6 +45,11 @@ class Workload:
             return f"{self.id}: {name}{net}, batch {self.batch_size}, one epoch"
         rows = "1 row" if self.rows == 1 else f"{self.rows:,} rows"
         return f"{self.id}: predict {rows}, {net}"
+
+    @property
+    def n_steps(self) -> int:
+        """Mini-batches of one epoch."""
+        return -(-self.rows // self.batch_size)
 
     @property
     def flops(self) -> int:
@@ -71,10 +78,12 @@ MEDIUM = (784, 512, 512, 10)
 LARGE = (1024, 4096, 4096, 10)
 
 WORKLOADS = [
-    Workload("W1", "train", SMALL, "mnist", 60_000, 32, 0.1, 3.0, 0.60),
+    Workload("W1", "train", SMALL, "mnist", 60_000, 32, 0.1, 3.0, 0.60, goal_scaling=1.7),
     Workload("W2", "train", SMALL, "mnist", 60_000, 128, 0.1, 2.0, 0.60),
-    Workload("W3", "train", MEDIUM, "mnist", 60_000, 128, 0.1, 1.5, 0.78),
+    Workload("W3", "train", MEDIUM, "mnist", 60_000, 128, 0.1, 1.5, 0.78, goal_scaling=1.85),
     Workload("W4", "train", LARGE, "synthetic", 4096, 1024, 0.005, 1.35, 0.82),
+    Workload("W5", "train", (4, 32, 16, 3), "synthetic", 20_000, 32, 0.1, 5.0, goal_step=4e-6),
+    Workload("W6", "train", (16, 64, 64, 26), "synthetic", 20_000, 64, 0.1, 4.0),
     Workload(
         "I1",
         "latency",
@@ -83,6 +92,7 @@ WORKLOADS = [
         1,
         duels=(Duel("freeze", "onnxruntime", 3.0), Duel("predict", "sklearn", 10.0)),
     ),
+    Workload("I2", "latency", SMALL, "synthetic", 32, goal_ratio=2.0),
     Workload("I3a", "predict", SMALL, "synthetic", 10_000, goal_ratio=1.4),
     Workload("I3b", "predict", MEDIUM, "synthetic", 10_000, goal_ratio=1.4),
 ]

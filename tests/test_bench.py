@@ -3,6 +3,7 @@
 Nothing here asserts a time.
 """
 
+import dataclasses
 import gzip
 import json
 import math
@@ -15,7 +16,7 @@ import pytest
 # At the end of the path: an installed fastnn comes before the sources.
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
-from bench import data, driver, machine, report
+from bench import data, driver, footprint, machine, report
 from bench.peers import PEERS, Entry, choose
 from bench.peers.numpy_peer import NumpyPeer
 from bench.workloads import WORKLOADS, Workload, select
@@ -189,3 +190,20 @@ def test_machine_measures_something_or_says_none():
     else:
         assert all(rate is not None and rate > 0 for rate in rates)
     assert found.gemm_rate(size=16, repeats=1) > 0
+
+
+def test_steps_and_scaling_are_said_beside_their_goals():
+    timed = dataclasses.replace(TRAIN, goal_step=4e-6, goal_scaling=1.7)
+    groups = [
+        report.group(timed, threads, [_result("fastnn", [time], 0.97)], None)
+        for threads, time in [(1, 0.4), (2, 0.2)]
+    ]
+    assert timed.n_steps == 8
+    assert "25 ms a step (goal 4 µs)" in report.verdict(groups[1])
+    assert report.scaling(groups) == ["W8: T is 2.00 times as fast on 2 threads as on 1 (goal 1.7)"]
+    assert report.scaling(groups[:1]) == []
+
+
+def test_footprint_measures_a_package_that_imports():
+    assert 0 < footprint.installed_size() < 50e6
+    assert footprint.import_time(repeats=1) > -1
