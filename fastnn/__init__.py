@@ -4,6 +4,8 @@ from fastnn import datasets
 from fastnn._config import show_config
 from fastnn._version import __version__
 from fastnn.batches import batches
+from fastnn.callbacks import Callback, EarlyStopping
+from fastnn.divergence import DivergenceError, DivergenceWarning
 from fastnn.history import History
 from fastnn.layers import Dense
 from fastnn.model_file import CorruptModelError
@@ -12,8 +14,12 @@ from fastnn.optimizers import SGD
 
 __all__ = [
     "SGD",
+    "Callback",
     "CorruptModelError",
     "Dense",
+    "DivergenceError",
+    "DivergenceWarning",
+    "EarlyStopping",
     "History",
     "Network",
     "__version__",

@@ -1,84 +1,177 @@
-"""One fit: epochs through the engine, validation between them, a history of both."""
+"""One fit: steps through the engine; between them validation, callbacks and a history."""
 
 from __future__ import annotations
 
-import math
+import warnings
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from fastnn import _programs, _threads
+from fastnn.divergence import DivergenceError, DivergenceWarning, describe_rise
 from fastnn.history import History
 
 
 class Training:
-    """A network and its data, bound to the engine for the length of one `fit`."""
+    """A network and its data, bound to the engine for the length of one `fit`.
 
-    def __init__(self, net, X, labels, targets, batch_size: int, optimizer, shuffle: bool) -> None:
+    It is what callbacks are handed: `fastnn.callbacks.Callback` lists what they may use.
+
+    Parameters
+    ----------
+    net : Network
+    data : (X, labels, targets)
+    batch_size : int
+    optimizer : SGD
+    shuffle : bool
+    epochs : int
+    validation : (X, labels, targets) or None
+    callbacks : list of Callback
+    """
+
+    def __init__(
+        self, net, data, *, batch_size, optimizer, shuffle, epochs, validation, callbacks
+    ) -> None:
+        n_rows = len(data[0])
         self.net = net
-        self.data = (X, labels, targets)
+        self.epochs = epochs
+        self.steps_per_epoch = -(-n_rows // batch_size)
+        self.learning_rate = optimizer.learning_rate
         self.history = History()
-        self._options = {
-            "batch_size": min(batch_size, len(X)),
-            "seed": net.seed,
-            "shuffle": bool(shuffle),
-            "learning_rate": optimizer.learning_rate,
-        }
+        self._n_rows, self._batch_size = n_rows, min(batch_size, n_rows)
+        self._validation, self._callbacks = validation, callbacks
+        self._position = net._epoch * self.steps_per_epoch  # steps, counted over all epochs
+        self._end = self._position + epochs * self.steps_per_epoch
         plans = _programs.plan_training(
-            net._shapes["scores"], batch_size, len(X), net.dtype, net.n_threads
+            net._shapes["scores"], batch_size, n_rows, net.dtype, net.n_threads
         )
         self._plan = plans[0]
         self._binding, self._engine = _programs.make_trainer(
             net._parameters, plans, net.loss.name, net._merged
         )
+        self._engine.load_data(
+            *data, batch_size=self._batch_size, seed=net.seed, shuffle=bool(shuffle)
+        )
 
-    def run(self, epochs: int, validation, progress: bool) -> None:
-        """Train; one call of the engine for all epochs where nobody looks in between."""
-        epochs_per_call = 1 if validation is not None or progress else epochs
-        bar = tqdm(total=epochs, unit="epoch", disable=not progress, dynamic_ncols=True)
-        with bar, _threads.limit_blas(self._plan):
-            for _ in range(0, epochs, epochs_per_call):
-                for row in self._run_epochs(epochs_per_call):
-                    if validation is not None:
-                        row.update(self._validate(*validation))
-                    self.history.epochs.append(row)
-                    bar.set_postfix(_describe(row), refresh=False)
-                    bar.update()
+    # --- what callbacks may use ----------------------------------------------------------------
 
-    def _run_epochs(self, n_epochs: int) -> list[dict]:
+    @property
+    def epoch(self) -> int:
+        """Number of the present epoch; between two, of the one that has ended."""
+        return max(self._position - 1, 0) // self.steps_per_epoch
+
+    @property
+    def step(self) -> int:
+        """Steps of the present epoch that are done."""
+        return self._position - self.epoch * self.steps_per_epoch
+
+    @property
+    def loss(self) -> float:
+        """Mean loss of the last step."""
+        start = (self.step - 1) * self._batch_size
+        rows = self._engine.epoch_losses[start : start + self._batch_size]
+        return float(np.add.accumulate(rows)[-1] / len(rows))
+
+    def stop(self, reason: str = "stopped by a callback") -> None:
+        """End the fit after this step or epoch."""
+        self.history.stop_reason = str(reason)
+
+    # --- the run -------------------------------------------------------------------------------
+
+    def run(self, progress: bool) -> None:
+        """Train until the last epoch is done, or something ends it before."""
+        watched = self._validation is not None or progress or bool(self._callbacks)
+        bar = tqdm(total=self.epochs, unit="epoch", disable=not progress, dynamic_ncols=True)
+        try:
+            with bar, _threads.limit_blas(self._plan):
+                self._notify("on_fit_begin")
+                while self._position < self._end and self.history.stop_reason is None:
+                    self._advance(self._choose_n_steps(watched), bar)
+                self._notify("on_fit_end")
+        except KeyboardInterrupt:
+            self.history.stop_reason = "interrupted"
+            raise
+        except DivergenceError as error:
+            self.history.stop_reason = str(error)
+            raise
+        self._conclude()
+
+    def _notify(self, event: str) -> None:
+        for callback in self._callbacks:
+            getattr(callback, event)(self)
+
+    def _choose_n_steps(self, watched: bool) -> int:
+        """Steps until somebody looks: a callback, a validation, a progress bar."""
+        if not watched:
+            return self._end - self._position
+        step = self._position % self.steps_per_epoch
+        ends = [self.steps_per_epoch]
+        for callback in self._callbacks:
+            if callback.watches_steps():
+                ends.append((step // callback.step_interval + 1) * callback.step_interval)
+        return min(ends) - step
+
+    def _advance(self, n_steps: int, bar) -> None:
+        """Run steps, and let all who look at this point see what came of them."""
+        rows = self._run_steps(n_steps)
+        for callback in self._callbacks:
+            if callback.watches_steps() and self.step % callback.step_interval == 0:
+                callback.on_step_end(self)
+        for row in rows:
+            if self._validation is not None:
+                row.update(self._validate(*self._validation))
+            self.history.epochs.append(row)
+            self._notify("on_epoch_end")
+            bar.set_postfix(_describe(row), refresh=False)
+            bar.update()
+
+    def _run_steps(self, n_steps: int) -> list[dict[str, Any]]:
         """Train in packed weights and bring them back, whatever happens in between."""
         net = self.net
-        before = net.parameter_vector.copy()
+        before = net._copy_state()
         self._binding.pack()
         try:
-            losses, seconds = _threads.run_interruptibly(
-                lambda: self._engine.run_epochs(
-                    *self.data, first_epoch=net._epoch, n_epochs=n_epochs, **self._options
+            losses, seconds, diverged_step = _threads.run_interruptibly(
+                lambda: self._engine.run_steps(
+                    self._position, n_steps, learning_rate=self.learning_rate
                 ),
                 self._engine.request_stop,
             )
         finally:
             self._binding.unpack()
-        if not all(map(math.isfinite, losses)) or not np.isfinite(net.parameter_vector).all():
-            net.parameter_vector[...] = before
-            raise self._diverged(losses)
-        first = net._epoch
-        net._epoch += len(losses)
-        rate = self._options["learning_rate"]
+        self._check_finite(before, diverged_step, n_steps)
+        first = self._position // self.steps_per_epoch
+        self._position += n_steps
+        net._epoch = self._position // self.steps_per_epoch
         return [
-            {"epoch": first + i, "loss": loss, "seconds": time, "learning_rate": rate}
+            {"epoch": first + i, "loss": loss, "seconds": time, "learning_rate": self.learning_rate}
             for i, (loss, time) in enumerate(zip(losses, seconds, strict=True))
         ]
 
-    def _diverged(self, losses) -> FloatingPointError:
-        finite = [math.isfinite(loss) for loss in losses]
-        epoch = self.net._epoch + (finite.index(False) if False in finite else len(finite) - 1)
-        rate = self._options["learning_rate"]
-        return FloatingPointError(
-            f"training diverged in epoch {epoch} at learning rate {rate:g}: the loss or a weight "
-            f"became NaN or infinite. The weights are those of epoch {self.net._epoch}'s start; "
-            f"try a learning rate of {rate / 10:g}"
-        )
+    def _check_finite(self, before, diverged_step: int, n_steps: int) -> None:
+        """Put the weights of before back, and raise, where these or a loss are not finite."""
+        net = self.net
+        is_finite = _threads.find_nonfinite(net.parameter_vector, net.n_threads) < 0
+        if diverged_step < 0 and is_finite:
+            return
+        number = diverged_step if diverged_step >= 0 else self._position + n_steps - 1
+        epoch, step = divmod(number, self.steps_per_epoch)
+        n_rows = min(self._batch_size, self._n_rows - step * self._batch_size)
+        layer, found = self._find_nonfinite(n_rows)
+        net._restore_state(before)
+        start, i = divmod(self._position, self.steps_per_epoch)
+        kept = f"of epoch {start}'s start" if i == 0 else f"of before epoch {start}, step {i}"
+        raise DivergenceError(epoch, step, layer, found, self.learning_rate, kept)
+
+    def _find_nonfinite(self, n_rows: int) -> tuple[int, str]:
+        """The first layer whose weights, or outputs in the last step, are not finite."""
+        for i, layer in enumerate(self.net.layers):
+            if not np.isfinite(layer.weight).all():
+                return i, "the weights"
+            if not np.isfinite(self._binding.outputs[i][:n_rows]).all():
+                return i, "the outputs"
+        return len(self.net.layers) - 1, "the loss"
 
     def _validate(self, X, labels, targets) -> dict[str, float]:
         net = self.net
@@ -86,8 +179,19 @@ class Training:
         result = _programs.score(scores, net.loss, labels, targets)
         return {f"val_{name}": value for name, value in result.items()}
 
+    def _conclude(self) -> None:
+        """Say why training ended, and whether it went the wrong way."""
+        history = self.history
+        if history.stop_reason is None:
+            history.stop_reason = f"all {self.epochs} epochs are done"
+        losses = [row["loss"] for row in history.epochs]
+        rise = describe_rise(losses, self.learning_rate)
+        if rise is not None:
+            history.stop_reason += f"; {rise}"
+            warnings.warn(rise, DivergenceWarning, stacklevel=4)
 
-def _describe(row: dict) -> dict[str, str]:
+
+def _describe(row: dict[str, Any]) -> dict[str, str]:
     return {
         name.replace("_", " "): f"{row[name]:.4f}"
         for name in ("loss", "val_loss", "val_accuracy")

@@ -18,10 +18,16 @@ class History:
     ----------
     epochs : list of dict
         One row for each epoch.
+    stop_reason : str or None
+        Why training ended, in words; None while it runs.
+    converged : bool
+        Whether it ended because the loss no longer fell: ``fit(tol=...)``.
     """
 
     def __init__(self) -> None:
         self.epochs: list[dict[str, Any]] = []
+        self.stop_reason: str | None = None
+        self.converged = False
 
     def __len__(self) -> int:
         return len(self.epochs)

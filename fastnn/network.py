@@ -6,14 +6,12 @@ hands the work to the engine. No arithmetic here.
 
 from __future__ import annotations
 
-import threading
-
 import numpy as np
 
 from fastnn import _programs, _saving, _summary, _threads, _validate
+from fastnn._fitting import Fitting
 from fastnn._parameters import Parameters
 from fastnn._targets import check_classes, encode_targets
-from fastnn._training import Training
 from fastnn.history import History
 from fastnn.initializers import initialize_weight
 from fastnn.layers import check_layers
@@ -21,7 +19,7 @@ from fastnn.losses import Loss
 from fastnn.optimizers import SGD, check_optimizer
 
 
-class Network:
+class Network(Fitting):
     """A feed-forward network.
 
     Parameters
@@ -78,7 +76,7 @@ class Network:
         self._epoch = 0  # of the next fit; the order of the rows depends on it
         self._parameters: Parameters | None = None
         self._stepper: _programs.Stepper | None = None
-        self._writer = threading.Lock()
+        self._prepare_fitting()
         if n_features is not None:
             self._build(_validate.check_int("n_features", n_features, 1))
 
@@ -144,6 +142,13 @@ class Network:
     def gradient_vector(self) -> np.ndarray:
         return self._require_built().gradients
 
+    def _copy_state(self):
+        """What `_restore_state` needs to undo training from here on."""
+        return self._require_built().values.copy()
+
+    def _restore_state(self, state) -> None:
+        self._require_built().values[...] = state
+
     # --- checks --------------------------------------------------------------------------------
 
     def _check_input(self, X, name: str = "X", n_features: int | None = None) -> np.ndarray:
@@ -155,83 +160,6 @@ class Network:
     def _check_y(self, y, n_rows: int, classes, name: str = "y"):
         """Labels and targets, one of them None, and the classes."""
         return encode_targets(y, self.loss, classes, n_rows, self.n_outputs, self.dtype, name)
-
-    # --- training ------------------------------------------------------------------------------
-
-    def fit(
-        self,
-        X,
-        y,
-        *,
-        epochs: int = 10,
-        batch_size: int = 32,
-        optimizer: SGD | None = None,
-        validation=None,
-        shuffle: bool = True,
-        progress: bool = False,
-    ) -> History:
-        """Train for a number of epochs, going on from the present weights.
-
-        Parameters
-        ----------
-        X : array-like (n_rows, n_features)
-        y : array-like (n_rows,) or (n_rows, n_outputs)
-            Class labels (integers, booleans or strings), rows of class probabilities, or values.
-        epochs, batch_size : int
-            The last batch of an epoch may be shorter.
-        optimizer : SGD, optional
-            By default ``SGD()``.
-        validation : (X, y), optional
-            Evaluated after each epoch.
-        shuffle : bool, default True
-            A new order of the rows in each epoch.
-        progress : bool, default False
-            Show a progress bar with the loss.
-
-        Returns
-        -------
-        History
-            One row per epoch: epoch, loss (the mean over the epoch), seconds, learning_rate, and
-            val_loss and val_accuracy where there is a validation set.
-
-        Raises
-        ------
-        ValueError, TypeError
-            For unusable arguments; the network is unchanged.
-        FloatingPointError
-            When the loss becomes NaN or infinite; the weights are those before the last call of
-            the engine (the last epoch where there is validation or progress, else this fit).
-        KeyboardInterrupt
-            After the current step on Ctrl-C; its weights are kept.
-        """
-        epochs = _validate.check_int("epochs", epochs, 1)
-        batch_size = _validate.check_int("batch_size", batch_size, 1)
-        optimizer = check_optimizer(optimizer)
-        X = self._check_input(X)
-        labels, targets, classes = self._check_y(y, len(X), self.classes)
-        if validation is not None:
-            validation = self._check_validation(validation, X.shape[1], classes)
-        if not self._writer.acquire(blocking=False):
-            raise RuntimeError("model is being fitted in another thread; wait for it to end")
-        try:
-            if self._parameters is None:
-                self._build(X.shape[1])
-            self.classes = classes
-            self._stepper = None
-            training = Training(self, X, labels, targets, batch_size, optimizer, shuffle)
-            self.history = training.history
-            training.run(epochs, validation, progress)
-            return training.history
-        finally:
-            self._writer.release()
-
-    def _check_validation(self, validation, n_features: int, classes):
-        if not isinstance(validation, (tuple, list)) or len(validation) != 2:
-            raise ValueError(f"validation must be a pair (X, y), got {type(validation).__name__}")
-        X, y = validation
-        X = self._check_input(X, "validation X", n_features)
-        labels, targets, _ = self._check_y(y, len(X), classes, "validation y")
-        return X, labels, targets
 
     # --- the explicit loop ---------------------------------------------------------------------
 
@@ -289,8 +217,7 @@ class Network:
     def _run(self, X, what: str) -> np.ndarray:
         self._require_built()
         X = self._check_input(X)
-        if self._writer.locked():
-            raise RuntimeError("model is being fitted in another thread; wait for it to end")
+        self._check_readable()
         return self._predictors.run(X, self._shapes[what], self.n_threads)
 
     def predict(self, X) -> np.ndarray:

@@ -7,6 +7,7 @@ in front of the first phase that would break this.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 ALL = "all"  # every thread touches all of it
@@ -90,11 +91,17 @@ def conflicts(one, other) -> bool:
     return axis == ALL or axis != other_axis or bounds != other_bounds
 
 
-def insert_barriers(phases: list[Phase], layers, n_threads: int) -> list[Phase]:
-    """Mark the phases that all threads must wait before; the list is run again and again."""
+def insert_barriers(
+    phases: list[Phase], layers, n_threads: int, always: Collection[int] = ()
+) -> list[Phase]:
+    """Mark the phases that all threads must wait before; the list is run again and again.
+
+    The phases numbered in `always` have a barrier in any case: the one behind the loss, where all
+    threads look at all losses.
+    """
     if n_threads == 1:
         return phases
-    barrier = [False] * len(phases)
+    barrier = [i in always for i in range(len(phases))]
     pending: list = []  # accesses since the last barrier
     for _ in range(2):  # the second round sees what the end of one step leaves for the next
         for i, phase in enumerate(phases):

@@ -21,6 +21,7 @@ class Binding:
     dtype: np.dtype[np.floating[Any]]
     packed: bool
     is_f32: bool
+    outputs: list[_Array]
     def __new__(
         cls,
         plan: Plan,

@@ -66,6 +66,7 @@ cdef class Binding:
         self.parameters = parameters
         self.memory = []
         self.panels = []
+        self.outputs = []
         self.layers = <DenseLayer *>PyMem_Calloc(self.n_layers, sizeof(DenseLayer))
         if self.layers == NULL:
             raise MemoryError()
@@ -145,6 +146,7 @@ cdef class Binding:
             return block, self.keep(pointers)
 
         output, output_rows = make_rows()
+        self.outputs.append(output.reshape(rows, layer.stride)[:, : layer.n_out])
         layer.output = address(output)
         layer.output_rows = <void **>address(output_rows)
         if training:

@@ -44,30 +44,35 @@ cdef extern from "threads.h" nogil:
     double fnn_read_clock()
 
 ctypedef struct Run:
-    # One call of `fit`: shared by its threads.
+    # One set of data under training: shared by the threads, kept from call to call of `run_steps`.
     Step step                  # template of a step with a full batch
     PhaseList full, last       # phases of a full step, and of the shorter one that ends an epoch
     fnn_barrier barrier
     int n_threads
-    Py_ssize_t n_rows, batch_size, n_steps, n_epochs
+    Py_ssize_t n_rows, batch_size
+    Py_ssize_t n_steps         # of an epoch
+    Py_ssize_t first, end      # steps to run, counted over all epochs of the network
     uint64_t seed
-    uint32_t first_epoch
     bint shuffle
     const char *x              # (n_rows) rows, x_row_bytes apart
     Py_ssize_t x_row_bytes
     const char *targets        # the same, or NULL
     Py_ssize_t target_row_bytes
     const int32_t *labels      # (n_rows) or NULL
+    Py_ssize_t laid_out        # the epoch that the next five arrays belong to, or -1
     int64_t *order             # (n_rows) which row comes when in this epoch
     void **x_rows              # (n_rows) pointers in that order
     void **target_rows
     int32_t *epoch_labels      # (n_rows) in that order
     double *row_loss           # (n_rows) in that order
-    double *epoch_loss         # (n_epochs) mean over the rows
-    double *epoch_seconds      # (n_epochs)
+    double clock               # when this epoch began, or this call of `run_steps`
+    double elapsed             # seconds of this epoch in earlier calls
+    double *epoch_loss         # mean over the rows of each epoch that ended in this call
+    double *epoch_seconds
     Py_ssize_t n_epochs_done
     Py_ssize_t *stop           # set from outside to end the run after the current step
-    Py_ssize_t last_step       # the step, counted over all epochs, that ends the run early
+    Py_ssize_t last_step       # the step that ends the run early, or -1
+    Py_ssize_t diverged_step   # the step that gave a row a NaN or infinite loss, or -1
     bint wrong_team  # OpenMP gave another number of threads than asked for
 
 
@@ -92,37 +97,42 @@ cdef void lay_out_rows(Run *run, int thread) noexcept nogil:
 
 
 cdef void begin_epoch(Run *run, Py_ssize_t epoch, int thread) noexcept nogil:
-    if thread == 0:
-        run.epoch_seconds[epoch] = -fnn_read_clock()
-        if run.shuffle:
-            shuffle_rows(run.seed, run.first_epoch + <uint32_t>epoch, run.n_rows, run.order)
+    """Lay out an epoch's rows, unless an earlier call ended in the middle of it."""
+    cdef bint is_new = run.laid_out != epoch
+    if thread == 0 and is_new and run.shuffle:
+        shuffle_rows(run.seed, <uint32_t>epoch, run.n_rows, run.order)
     fnn_wait_for_all(&run.barrier, run.n_threads)
-    if run.shuffle or epoch == 0:
+    if is_new and (run.shuffle or run.laid_out < 0):
         lay_out_rows(run, thread)
     fnn_wait_for_all(&run.barrier, run.n_threads)
+    if thread == 0:
+        run.laid_out = epoch
 
 
-cdef void end_epoch(Run *run, Py_ssize_t epoch, int thread) noexcept nogil:
+cdef void end_epoch(Run *run, int thread) noexcept nogil:
     """Sum the losses of the rows, in one order whatever the number of threads."""
-    cdef double total = 0
+    cdef double total = 0, now
     cdef Py_ssize_t i
     fnn_wait_for_all(&run.barrier, run.n_threads)
     if thread == 0:
         for i in range(run.n_rows):
             total += run.row_loss[i]
-        run.epoch_loss[epoch] = total / run.n_rows
-        run.epoch_seconds[epoch] += fnn_read_clock()
-        run.n_epochs_done = epoch + 1
+        now = fnn_read_clock()
+        run.epoch_loss[run.n_epochs_done] = total / run.n_rows
+        run.epoch_seconds[run.n_epochs_done] = run.elapsed + now - run.clock
+        run.clock, run.elapsed = now, 0
+        run.n_epochs_done += 1
 
 
-cdef bint run_step(Run *run, Step *step, Py_ssize_t epoch, Py_ssize_t i, int thread,
+cdef bint run_step(Run *run, Step *step, Py_ssize_t number, int thread,
                    const real *tag) noexcept nogil:
-    """Step `i` of an epoch; False where the run is to end after it.
+    """Step `number`, counted over all epochs; False where the run is to end after it.
 
     One thread decides to stop and writes down after which step; a barrier within that step lets
-    the others read it, so that all of them leave after the same step.
+    the others read it, so that all of them leave after the same step. A step whose losses are not
+    finite ends the run before its backward pass.
     """
-    cdef Py_ssize_t start = i * run.batch_size, number = epoch * run.n_steps + i
+    cdef Py_ssize_t start = number % run.n_steps * run.batch_size
     cdef bint is_last = run.n_rows - start < run.batch_size
     cdef const PhaseList *todo = &run.last if is_last else &run.full
     if thread == 0 and run.last_step < 0 and run.stop[0]:
@@ -132,9 +142,11 @@ cdef bint run_step(Run *run, Step *step, Py_ssize_t epoch, Py_ssize_t i, int thr
     step.row_loss = run.row_loss + start
     step.labels = NULL if run.labels == NULL else run.epoch_labels + start
     step.target_rows = NULL if run.targets == NULL else run.target_rows + start
-    if is_last or (i == 0 and epoch > 0) or number == 0:
+    if is_last:
         fnn_wait_for_all(&run.barrier, run.n_threads)  # the slices of two lists of phases differ
-    run_phases(todo, &run.barrier, step, <const real *const *>run.x_rows + start, thread)
+    if not run_phases(todo, &run.barrier, step, <const real *const *>run.x_rows + start, thread):
+        run.diverged_step = number  # by each thread: all have seen the same losses
+        return False
     return run.last_step < 0 or number < run.last_step
 
 
@@ -142,17 +154,14 @@ cdef void work(Run *run, int thread, const real *tag) noexcept nogil:
     """What each thread does for the whole run."""
     cdef unsigned int float_state = flush_denormals()
     cdef Step step = run.step
-    cdef Py_ssize_t epoch, i
-    cdef bint go_on = True
-    for epoch in range(run.n_epochs):
-        begin_epoch(run, epoch, thread)
-        for i in range(run.n_steps):
-            go_on = run_step(run, &step, epoch, i, thread, tag)
-            if not go_on:
-                break
-        if not go_on:
+    cdef Py_ssize_t number
+    for number in range(run.first, run.end):
+        if number == run.first or number % run.n_steps == 0:
+            begin_epoch(run, number // run.n_steps, thread)
+        if not run_step(run, &step, number, thread, tag):
             break
-        end_epoch(run, epoch, thread)
+        if (number + 1) % run.n_steps == 0:
+            end_epoch(run, thread)
     restore_float_state(float_state)
 
 
@@ -186,7 +195,10 @@ cdef class Engine:
     cdef Binding binding
     cdef Step step
     cdef Phases full, last, forward_phases, backward_phases
+    cdef Run run
     cdef object gathered, stop_flag
+    cdef object data  # arrays that `run` points into
+    cdef readonly object epoch_losses  # (n_rows) losses of this epoch's rows so far, in its order
     cdef object batch, x_rows, target_rows, row_loss
 
     def __init__(self, Binding binding, loss, merged, last_plan=None):
@@ -198,9 +210,8 @@ cdef class Engine:
         self.step.merged = merged
         self.step.update = phase_names.UPDATE_MODES.index(plan.update)
         self.stop_flag = np.zeros(1, dtype=np.intp)
-        self.full = Phases(plan.forward + plan.backward, plan.n_threads)
-        self.last = Phases(last_plan.forward + last_plan.backward if last_plan else (),
-                           plan.n_threads)
+        self.full = join_phases(plan)
+        self.last = join_phases(last_plan or plan)
         self.forward_phases = Phases(plan.forward, plan.n_threads)
         self.backward_phases = Phases(plan.backward, plan.n_threads)
         if plan.layers[0].blas:
@@ -213,9 +224,8 @@ cdef class Engine:
         """End a run in another thread after its current step."""
         self.stop_flag[0] = 1
 
-    def run_epochs(self, x, labels, targets, *, batch_size, first_epoch, n_epochs, seed, shuffle,
-                   learning_rate):
-        """Train for whole epochs, without the GIL.
+    def load_data(self, x, labels, targets, *, batch_size, seed, shuffle):
+        """Take the data that `run_steps` trains on.
 
         Parameters
         ----------
@@ -224,29 +234,20 @@ cdef class Engine:
         labels : int32 ndarray (n_rows,) or None
         targets : ndarray (n_rows, n_out) or None
             One of the two.
-
-        Returns
-        -------
-        losses, seconds : list of float
-            Of the epochs that were finished; fewer than `n_epochs` after `request_stop`.
         """
-        cdef Run run
+        cdef Run *run = &self.run
         n_rows = len(x)
-        pointers = np.empty((2, n_rows), dtype=np.uintp)
         order = np.arange(n_rows, dtype=np.int64)
+        pointers = np.empty((2, n_rows), dtype=np.uintp)
         epoch_labels = np.empty(n_rows, dtype=np.int32)
-        row_loss = np.empty(n_rows)
-        per_epoch = np.zeros((2, n_epochs))
-        self.step.learning_rate = learning_rate
-        run.step = self.step
+        self.epoch_losses = np.zeros(n_rows)
+        self.data = (x, labels, targets, order, pointers, epoch_labels)
         run.full = self.full.todo
         run.last = self.last.todo
         run.n_threads = self.binding.plan.n_threads
         run.n_rows = n_rows
         run.batch_size = batch_size
         run.n_steps = -(-n_rows // batch_size)
-        run.n_epochs = n_epochs
-        run.first_epoch = first_epoch
         run.seed = seed
         run.shuffle = shuffle
         run.x = <const char *>address(x)
@@ -258,23 +259,55 @@ cdef class Engine:
         run.x_rows = <void **>address(pointers[0])
         run.target_rows = <void **>address(pointers[1])
         run.epoch_labels = <int32_t *>address(epoch_labels)
-        run.row_loss = <double *>address(row_loss)
+        run.row_loss = <double *>address(self.epoch_losses)
+        run.stop = <Py_ssize_t *>address(self.stop_flag)
+        run.laid_out = -1
+        run.elapsed = 0
+
+    def run_steps(self, Py_ssize_t first, Py_ssize_t n_steps, *, learning_rate):
+        """Train for some steps, without the GIL; whole epochs and parts of epochs alike.
+
+        However many calls a run is cut into, it gives the same bits.
+
+        Parameters
+        ----------
+        first : int
+            The step to begin with, counted over all epochs of the network: epoch times the steps
+            of an epoch, plus the step within it.
+        n_steps : int
+
+        Returns
+        -------
+        losses, seconds : list of float
+            Of the epochs that ended; fewer than asked for after `request_stop`.
+        diverged_step : int
+            The step that ended the run, before its backward pass, because a row's loss was NaN or
+            infinite; -1 for none.
+        """
+        cdef Run *run = &self.run
+        per_epoch = np.zeros((2, n_steps // run.n_steps + 2))
+        self.step.learning_rate = learning_rate
+        run.step = self.step
+        run.first = first
+        run.end = first + n_steps
         run.epoch_loss = <double *>address(per_epoch[0])
         run.epoch_seconds = <double *>address(per_epoch[1])
-        memset(&run.barrier, 0, sizeof(fnn_barrier))
         run.n_epochs_done = 0
-        run.stop = <Py_ssize_t *>address(self.stop_flag)
+        memset(&run.barrier, 0, sizeof(fnn_barrier))
         run.last_step = -1
+        run.diverged_step = -1
         run.wrong_team = False
+        run.clock = fnn_read_clock()
         with nogil:
             if self.binding.is_f32:
-                work_in_parallel(&run, <const float *>NULL)
+                work_in_parallel(run, <const float *>NULL)
             else:
-                work_in_parallel(&run, <const double *>NULL)
+                work_in_parallel(run, <const double *>NULL)
+        run.elapsed += fnn_read_clock() - run.clock
         self.stop_flag[0] = 0  # here and not before: a stop may come before the first step
         self.check_team(run.wrong_team)
         losses, seconds = per_epoch[:, : run.n_epochs_done].tolist()
-        return losses, seconds
+        return losses, seconds, run.diverged_step
 
     def check_team(self, bint wrong_team):
         if wrong_team:
@@ -313,6 +346,11 @@ cdef class Engine:
             else:
                 wrong_team = run_list(todo, step, <const double *const *>x_rows)
         self.check_team(wrong_team)
+
+
+def join_phases(plan):
+    """The phases of a step, no weight of which is touched after a loss that is not finite."""
+    return Phases(plan.forward + plan.backward, plan.n_threads, len(plan.forward))
 
 
 def list_rows(array):

@@ -16,6 +16,7 @@ ctypedef struct Phase:
 ctypedef struct PhaseList:
     Phase *phases
     Py_ssize_t n_phases
+    Py_ssize_t guarded  # the phase that is not begun when a loss is not finite, or -1
     int n_threads
 
 cdef class Phases:
@@ -23,7 +24,7 @@ cdef class Phases:
     cdef PhaseList todo
     cdef object bounds
 
-cdef void run_phases(const PhaseList *todo, fnn_barrier *barrier, const Step *step,
+cdef bint run_phases(const PhaseList *todo, fnn_barrier *barrier, const Step *step,
                      const real *const *x_rows, int thread) noexcept nogil
 cdef bint run_list(const PhaseList *todo, const Step *step,
                    const real *const *x_rows) noexcept nogil

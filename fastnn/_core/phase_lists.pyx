@@ -15,9 +15,17 @@ from fastnn._core.structs cimport Step
 
 
 cdef class Phases:
-    """The phases of one or more plans as C structs."""
+    """Phases of a plan as C structs.
 
-    def __cinit__(self, phases, n_threads):
+    Parameters
+    ----------
+    phases : sequence of Phase
+    n_threads : int
+    guarded : int
+        The phase that is not begun when a loss is not finite; -1 for none.
+    """
+
+    def __cinit__(self, phases, n_threads, guarded=-1):
         self.phases = <Phase *>PyMem_Calloc(max(len(phases), 1), sizeof(Phase))
         if self.phases == NULL:
             raise MemoryError()
@@ -31,23 +39,40 @@ cdef class Phases:
         self.todo.phases = self.phases
         self.todo.n_phases = len(phases)
         self.todo.n_threads = n_threads
+        self.todo.guarded = guarded
 
     def __dealloc__(self):
         PyMem_Free(self.phases)
 
 
-cdef void run_phases(const PhaseList *todo, fnn_barrier *barrier, const Step *step,
+cdef bint are_finite(const double *losses, Py_ssize_t n) noexcept nogil:
+    cdef double total = 0
+    cdef Py_ssize_t i
+    for i in range(n):
+        total += losses[i] - losses[i]  # 0, or NaN for NaN and infinity
+    return total == 0
+
+
+cdef bint run_phases(const PhaseList *todo, fnn_barrier *barrier, const Step *step,
                      const real *const *x_rows, int thread) noexcept nogil:
-    """All phases of `todo`, this thread's slice of each."""
+    """All phases of `todo`, this thread's slice of each.
+
+    False where a row's loss is not finite: then the phases from `todo.guarded` on are left out, so
+    that no weight is touched. The plan has a barrier there, behind which all threads see all
+    losses, and decide alike.
+    """
     cdef const Phase *phase
     cdef Py_ssize_t i
     for i in range(todo.n_phases):
         phase = todo.phases + i
         if phase.barrier:
             fnn_wait_for_all(barrier, todo.n_threads)
+        if i == todo.guarded and not are_finite(step.row_loss, step.batch):
+            return False
         if phase.bounds[thread] < phase.bounds[thread + 1]:
             run_phase(phase.kind, phase.axis, phase.layer, phase.bounds[thread],
                       phase.bounds[thread + 1], step, x_rows)
+    return True
 
 
 cdef void run_list_on(const PhaseList *todo, fnn_barrier *barrier, const Step *step,

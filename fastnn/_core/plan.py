@@ -284,7 +284,7 @@ def make_plan(
     )
     forward = list_forward(layers, batch_size, n_threads)
     backward = list_backward(layers, batch_size, n_threads, update)
-    phases = insert_barriers(forward + backward, layers, n_threads)
+    phases = insert_barriers(forward + backward, layers, n_threads, always={len(forward)})
     return Plan(
         dtype=dtype,
         isa=isa,

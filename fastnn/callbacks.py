@@ -1,0 +1,183 @@
+"""Callbacks: what looks on while a network trains, and may end it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from fastnn._validate import check_choice, check_int, check_number
+
+
+class Callback:
+    """Base class; override what you need. A plain function serves as an `on_epoch_end`.
+
+    Every method is handed the running fit, which has
+
+    - ``net``: the network. Callbacks may predict, and read and write its weights;
+    - ``history``: its rows so far, the present epoch's in `on_epoch_end` included;
+    - ``epochs``: how many were asked for; ``epoch``: the number of the present one, counted by the
+      network from 0; ``step``: how many of its ``steps_per_epoch`` steps are done;
+    - ``loss``: mean loss of the last step; ``learning_rate``;
+    - ``stop(reason)``: ends the fit; the reason goes to ``history.stop_reason``.
+
+    Without callbacks all epochs are one call of the engine. With `on_epoch_end` there is a call for
+    each epoch, with `on_step_end` one for each `step_interval` steps. The bits are the same.
+
+    Attributes
+    ----------
+    step_interval : int
+        `on_step_end` is called after so many steps, counted within each epoch.
+    """
+
+    step_interval = 1
+
+    def on_fit_begin(self, fit) -> None:
+        """Before the first step."""
+
+    def on_step_end(self, fit) -> None:
+        """After each `step_interval`-th step."""
+
+    def on_epoch_end(self, fit) -> None:
+        """After each epoch and its validation."""
+
+    def on_fit_end(self, fit) -> None:
+        """After the last step, unless an error ended the fit."""
+
+    def watches_steps(self) -> bool:
+        """Whether `on_step_end` does anything."""
+        return type(self).on_step_end is not Callback.on_step_end
+
+
+class FunctionCallback(Callback):
+    """A function that is called after each epoch."""
+
+    def __init__(self, function: Callable) -> None:
+        self._function = function
+
+    def on_epoch_end(self, fit) -> None:
+        self._function(fit)
+
+
+class EarlyStopping(Callback):
+    """End the fit when a metric no longer improves.
+
+    L. Prechelt, "Early stopping - but when?" (1998), with the simplest of its criteria.
+
+    Parameters
+    ----------
+    monitor : str, default "val_loss"
+        A column of the history.
+    patience : int, default 5
+        Epochs without improvement after which the fit ends.
+    min_delta : float, default 0
+        An improvement is more than this.
+    restore_best : bool, default True
+        Give the network the weights of the best epoch in the end, however the fit ends.
+    mode : {"min", "max"}, optional
+        By default "max" for a column whose name ends in "accuracy", else "min".
+
+    Attributes
+    ----------
+    best, best_epoch
+        The best value so far, and its epoch.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        patience: int = 5,
+        min_delta: float = 0.0,
+        restore_best: bool = True,
+        mode: str | None = None,
+    ) -> None:
+        self.monitor = monitor
+        self.patience = check_int("patience", patience, 1)
+        self.min_delta = check_number("min_delta", min_delta, low=0)
+        self.restore_best = bool(restore_best)
+        default = "max" if monitor.endswith("accuracy") else "min"
+        self.mode = default if mode is None else check_choice("mode", mode, ["min", "max"])
+        self._forget()
+
+    def _forget(self) -> None:
+        self.best: float | None = None
+        self.best_epoch: int | None = None
+        self._n_waited = 0
+        self._best_state = None
+
+    def on_fit_begin(self, fit) -> None:
+        self._forget()
+
+    def on_epoch_end(self, fit) -> None:
+        value = self._read(fit.history.epochs[-1])
+        if self._improves(value):
+            self.best, self.best_epoch, self._n_waited = value, fit.epoch, 0
+            if self.restore_best:
+                self._best_state = fit.net._copy_state()
+            return
+        self._n_waited += 1
+        if self._n_waited >= self.patience:
+            best = "" if self.best is None else f" (best {self.best:.6g}, epoch {self.best_epoch})"
+            restored = "; its weights are restored" if self._best_state is not None else ""
+            fit.stop(
+                f"early stopping: {self.monitor} has not improved for {self.patience} "
+                f"epochs{best}{restored}"
+            )
+
+    def on_fit_end(self, fit) -> None:
+        if self._best_state is not None:
+            fit.net._restore_state(self._best_state)
+
+    def _improves(self, value: float) -> bool:
+        if math.isnan(value):
+            return False
+        if self.best is None:
+            return True
+        gain = self.best - value if self.mode == "min" else value - self.best
+        return gain > self.min_delta
+
+    def _read(self, row: dict) -> float:
+        if row.get(self.monitor) is None:
+            known = ", ".join(row)
+            hint = "; pass validation to fit" if self.monitor.startswith("val_") else ""
+            raise ValueError(
+                f"EarlyStopping monitors {self.monitor!r}, but the history has {known}{hint}"
+            )
+        return float(row[self.monitor])
+
+
+class Convergence(Callback):
+    """End the fit when the loss has fallen by less than `tol` in `patience` epochs: `fit(tol=)`."""
+
+    def __init__(self, tol: float, patience: int) -> None:
+        self.tol, self.patience = tol, patience
+
+    def on_fit_begin(self, fit) -> None:
+        self._best, self._n_waited = math.inf, 0
+
+    def on_epoch_end(self, fit) -> None:
+        loss = fit.history.epochs[-1]["loss"]
+        self._n_waited = 0 if loss < self._best - self.tol else self._n_waited + 1
+        self._best = min(loss, self._best)
+        if self._n_waited >= self.patience:
+            fit.history.converged = True
+            fit.stop(
+                f"converged: in {self.patience} epochs the loss has not fallen by more than "
+                f"tol={self.tol:g} below its lowest, {self._best:.6g}"
+            )
+
+
+def check_callbacks(callbacks) -> list[Callback]:
+    """Return callbacks as a list of `Callback` objects."""
+    if isinstance(callbacks, Callback) or callable(callbacks):
+        callbacks = [callbacks]
+    checked = []
+    for i, callback in enumerate(callbacks):
+        if isinstance(callback, Callback):
+            checked.append(callback)
+        elif callable(callback) and not isinstance(callback, type):
+            checked.append(FunctionCallback(callback))
+        else:
+            raise TypeError(
+                f"callbacks[{i}] is {callback!r}; expected a fastnn.Callback or a function"
+            )
+    return checked
