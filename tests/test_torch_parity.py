@@ -1,0 +1,139 @@
+"""Parity with PyTorch: gradients and steps of every activation, loss and optimizer that both have.
+
+Skipped where PyTorch is not installed; with FASTNN_REQUIRE_TORCH=1, as in .ci/run, that fails.
+"""
+
+import os
+import zlib
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn._core import kernels
+
+if os.environ.get("FASTNN_REQUIRE_TORCH") == "1":
+    import torch
+else:
+    torch = pytest.importorskip("torch", reason="PyTorch, the peer of these tests, is absent")
+
+import torch_peer as peer
+
+N_STEPS, N_FREE_STEPS = 20, 50
+ROOM = {"float64": 1e-9, "float32": 1e-4}  # of the norm of what is compared
+FREE_ROOM = 1e-6
+
+
+def check_mapped(names, mapped, without):
+    assert not set(mapped) & set(without)
+    unknown = set(names) - set(mapped) - set(without)
+    assert not unknown, f"map {unknown} in torch_peer.py, or list them as what PyTorch has none of"
+    assert set(mapped) | set(without) == set(names)
+
+
+def test_every_entry_has_a_peer_or_is_known_to_have_none():
+    check_mapped(kernels.list_activations(), peer.ACTIVATIONS, peer.NO_ACTIVATION)
+    check_mapped(kernels.list_losses(), peer.LOSSES, peer.NO_LOSS)
+    check_mapped(kernels.list_optimizers(), peer.OPTIMIZERS, peer.NO_OPTIMIZER)
+    assert set(peer.ACTIVATIONS) >= peer.KINKED_ACTIVATIONS
+    assert set(peer.LOSSES) >= peer.KINKED_LOSSES
+
+
+class Problem:
+    """A random network, with its counterpart, and random batches for it.
+
+    The last layer has the activation of the others where the loss admits that.
+    """
+
+    def __init__(self, activation, loss):
+        self.rng = np.random.default_rng(zlib.crc32(f"{activation} {loss}".encode()))
+        self.loss = loss
+        n_layers = self.rng.integers(2, 4)
+        self.widths = [*self.rng.integers(1, 9, n_layers).tolist(), 4]
+        self.n_rows = int(self.rng.integers(2, 10))
+        self.activations = [activation] * n_layers
+        try:
+            self.make_network("float64")
+        except ValueError:
+            self.activations[-1] = "identity"
+
+    def make_network(self, dtype):
+        layers = [
+            fastnn.Dense(width, activation)
+            for width, activation in zip(self.widths[1:], self.activations, strict=True)
+        ]
+        options = {"n_features": self.widths[0], "dtype": dtype, "seed": 3, "n_threads": 1}
+        return fastnn.Network(layers, self.loss, classes=peer.list_classes(self.loss, 4), **options)
+
+    def draw_batch(self):
+        x = self.rng.standard_normal((self.n_rows, self.widths[0]))
+        x = x.astype("float32").astype("float64")  # numbers that both precisions hold
+        return x, peer.draw_targets(self.loss, self.rng, self.n_rows, 4)
+
+    def compute_gradients(self, parameters, x, targets):
+        """What PyTorch makes of networks with these `parameters` (n_nets, n_parameters)."""
+        merged = self.activations[-1] == kernels.get_merged_activation(self.loss)
+        names = [*self.activations[:-1], "identity"] if merged else self.activations
+        activations = [peer.ACTIVATIONS[name] for name in names]
+        x, targets = torch.from_numpy(x), torch.from_numpy(targets)
+        loss = peer.LOSSES[self.loss]
+        return peer.compute_gradients(parameters, self.widths, activations, loss, x, targets)
+
+
+def assert_near(found, exact, room, message):
+    found, exact = np.asarray(found, dtype=float), np.asarray(exact)
+    error, size = np.linalg.norm(found - exact), np.linalg.norm(exact)
+    assert error <= room * size, f"{message}: off by {error / size:.3g}"
+
+
+LIST = [pair for pairs in peer.OPTIMIZERS.values() for pair in pairs]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("loss", peer.LOSSES)
+@pytest.mark.parametrize("activation", peer.ACTIVATIONS)
+def test_single_steps(activation, loss, dtype):
+    """Each step starts from the same numbers in both: parameters and the optimizer's own."""
+    problem = Problem(activation, loss)
+    net = problem.make_network(dtype)
+    rivals = [peer.Rival(pair, net.parameter_vector) for pair in LIST]
+    for _ in range(N_STEPS):
+        start = problem.rng.standard_normal(len(net.parameter_vector)).astype("float32")
+        x, targets = problem.draw_batch()
+        net.parameter_vector[...] = start
+        found = net.forward(x, targets)
+        net.backward()
+        parameters = torch.tensor(start[None], dtype=torch.float64)
+        (exact,), (gradient,) = problem.compute_gradients(parameters, x, targets)
+        assert_near(found, exact, ROOM[dtype], "loss")
+        assert_near(net.gradient_vector, gradient, ROOM[dtype], "gradient")
+        for rival in rivals:
+            net.parameter_vector[...] = start
+            exact = rival.step_both(net, start, gradient)
+            assert_near(net.parameter_vector - start, exact, ROOM[dtype], rival.pair.name)
+
+
+@pytest.mark.parametrize("loss", [name for name in peer.LOSSES if name not in peer.KINKED_LOSSES])
+@pytest.mark.parametrize(
+    "activation", [name for name in peer.ACTIVATIONS if name not in peer.KINKED_ACTIVATIONS]
+)
+def test_free_steps(activation, loss):
+    """`fit`, one batch over and over, and PyTorch go their own ways from one start."""
+    problem = Problem(activation, loss)
+    x, targets = problem.draw_batch()
+    pairs = [pair for pair in LIST if pair.smooth]
+    start = torch.from_numpy(problem.make_network("float64").parameter_vector.copy())
+    nets = [start.clone() for _ in pairs]
+    optimizers = [pair.theirs([net]) for pair, net in zip(pairs, nets, strict=True)]
+    losses = np.empty((N_FREE_STEPS, len(pairs)))
+    for i in range(N_FREE_STEPS):
+        losses[i], gradients = problem.compute_gradients(torch.stack(nets), x, targets)
+        for net, gradient, optimizer in zip(nets, gradients, optimizers, strict=True):
+            net.grad = gradient
+            optimizer.step()
+    options = {"epochs": N_FREE_STEPS, "batch_size": len(x), "shuffle": False}
+    for i, pair in enumerate(pairs):
+        net = problem.make_network("float64")
+        history = net.fit(x, targets, optimizer=pair.ours(), **options)
+        assert_near(net.parameter_vector, nets[i], FREE_ROOM, pair.name)
+        assert_near(history.loss, losses[:, i], FREE_ROOM, pair.name)

@@ -1,0 +1,138 @@
+"""The same networks in PyTorch, and which entry of fastnn's lists is which function there.
+
+One dict for each list, name -> what computes it in PyTorch, and beside it the names that PyTorch
+has no counterpart of. `test_torch_parity` compares both with the lists.
+
+Several networks of one shape are computed side by side: parameters are (n_nets, n_parameters), each
+row in the order of ``Network.parameter_vector``, outputs (n_nets, n_rows, n_out).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as nnf
+
+import fastnn
+
+torch.set_num_threads(1)
+
+# --- activations: a = f(z), over the last axis where they are row-wise ----------------------------
+
+ACTIVATIONS: dict[str, Callable] = {
+    "identity": lambda z: z,
+    "relu": torch.relu,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "softmax": lambda z: torch.softmax(z, -1),
+}
+NO_ACTIVATION: set[str] = set()
+KINKED_ACTIVATIONS = {"relu"}
+
+# --- losses: from the output (n_rows, n_out) that fastnn's loss takes, the mean over the batch ----
+
+LOSSES: dict[str, Callable] = {
+    "softmax_cross_entropy": nnf.cross_entropy,
+    "mse": nnf.mse_loss,
+}
+NO_LOSS: set[str] = set()
+KINKED_LOSSES: set[str] = set()
+
+
+def list_classes(loss, n_out):
+    return range(n_out) if loss == "softmax_cross_entropy" else None
+
+
+def draw_targets(loss, rng, n_rows, n_out):
+    if loss == "softmax_cross_entropy":
+        return rng.integers(0, n_out, n_rows)
+    return rng.standard_normal((n_rows, n_out)).astype("float32").astype("float64")
+
+
+# --- optimizers -----------------------------------------------------------------------------------
+
+
+@dataclass
+class Pair:
+    """An optimizer with its settings, and its counterpart.
+
+    Attributes
+    ----------
+    name : str
+    ours, theirs : callable
+        Make them; `theirs` takes the parameters.
+    slots : dict
+        Name of each number per parameter: in PyTorch -> in fastnn.
+    smooth : bool
+        Whether the new parameters are a smooth function of the gradient.
+    """
+
+    name: str
+    ours: Callable
+    theirs: Callable
+    slots: dict[str, str] = field(default_factory=dict)
+    smooth: bool = True
+
+
+OPTIMIZERS: dict[str, list[Pair]] = {
+    "sgd": [
+        Pair("SGD", lambda: fastnn.SGD(0.1), lambda p: torch.optim.SGD(p, lr=0.1)),
+    ],
+}
+NO_OPTIMIZER: set[str] = set()
+
+
+class Rival:
+    """A pair at work: one optimizer of each side."""
+
+    def __init__(self, pair, parameters):
+        self.pair = pair
+        self.ours = pair.ours()
+        self.parameters = torch.tensor(parameters, dtype=torch.float64)
+        self.theirs = pair.theirs([self.parameters])
+
+    def step_both(self, net, start, gradient):
+        """Let fastnn take a step, and return PyTorch's from the same numbers."""
+        start = torch.tensor(start, dtype=torch.float64)
+        self.parameters.copy_(start)
+        self.parameters.grad = gradient.clone()
+        state = self.theirs.state[self.parameters]
+        for theirs, ours in self.pair.slots.items():
+            if state.get(theirs) is not None:
+                state[theirs].copy_(torch.from_numpy(self.ours.state_dict()[ours]))
+        self.theirs.step()
+        self.ours.step(net)
+        return self.parameters - start
+
+
+# --- networks -------------------------------------------------------------------------------------
+
+
+def compute_outputs(parameters, widths, activations, x):
+    """Outputs of dense networks. `activations` are functions, one for each layer."""
+    start = 0
+
+    def take(*shape):
+        nonlocal start
+        stop = start + torch.Size(shape).numel()
+        part = parameters[:, start:stop].unflatten(1, shape)
+        start = stop
+        return part
+
+    for (n_in, n_out), activation in zip(itertools.pairwise(widths), activations, strict=True):
+        weight, bias = take(n_in, n_out), take(1, n_out)
+        x = activation(x @ weight + bias)
+    assert start == parameters.shape[1]
+    return x
+
+
+def compute_gradients(parameters, widths, activations, loss, x, targets):
+    """The mean loss of each network, and its gradient by that network's parameters."""
+    parameters = parameters.detach().requires_grad_()
+    outputs = compute_outputs(parameters, widths, activations, x)
+    losses = torch.stack([loss(output, targets) for output in outputs])
+    losses.sum().backward()
+    return losses.detach(), parameters.grad
