@@ -152,17 +152,19 @@ class Convergence(Callback):
         self.tol, self.patience = tol, patience
 
     def on_fit_begin(self, fit) -> None:
-        self._best, self._n_waited = math.inf, 0
+        self._reference, self._n_waited = math.inf, 0
 
     def on_epoch_end(self, fit) -> None:
         loss = fit.history.epochs[-1]["loss"]
-        self._n_waited = 0 if loss < self._best - self.tol else self._n_waited + 1
-        self._best = min(loss, self._best)
+        if loss < self._reference - self.tol:
+            self._reference, self._n_waited = loss, 0
+            return
+        self._n_waited += 1
         if self._n_waited >= self.patience:
             fit.history.converged = True
             fit.stop(
                 f"converged: in {self.patience} epochs the loss has not fallen by more than "
-                f"tol={self.tol:g} below its lowest, {self._best:.6g}"
+                f"tol={self.tol:g} below {self._reference:.6g}"
             )
 
 
