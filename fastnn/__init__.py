@@ -6,6 +6,7 @@ from fastnn._version import __version__
 from fastnn.batches import batches
 from fastnn.callbacks import Callback, EarlyStopping
 from fastnn.divergence import DivergenceError, DivergenceWarning
+from fastnn.frozen import FrozenNetwork
 from fastnn.history import History
 from fastnn.layers import Dense
 from fastnn.model_file import CorruptModelError
@@ -20,6 +21,7 @@ __all__ = [
     "DivergenceError",
     "DivergenceWarning",
     "EarlyStopping",
+    "FrozenNetwork",
     "History",
     "Network",
     "__version__",

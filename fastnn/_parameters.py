@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 from fastnn._core.binding import allocate
 
 # Kernels load whole vectors: the last weight's last row must be readable this far beyond its end.
@@ -32,11 +34,22 @@ class Parameters:
             ((n_in, n_out), n_out if layer.use_bias else 0)
             for n_in, n_out, layer in zip(widths, widths[1:], layers, strict=False)
         ]
-        size = sum(n_in * n_out + n_bias for (n_in, n_out), n_bias in shapes)
-        self.values = allocate(size + _SLACK, dtype)[:size]
-        self.gradients = allocate(size + _SLACK, dtype)[:size]
-        self.weights = _make_views(self.values, shapes)
-        self.weight_grads = _make_views(self.gradients, shapes)
+        self._shapes, self._dtype = shapes, dtype
+        self._size = sum(n_in * n_out + n_bias for (n_in, n_out), n_bias in shapes)
+        self.values, self.weights = self._make_arena()
+        self.gradients, self.weight_grads = self._make_arena()
+
+    def _make_arena(self):
+        arena = allocate(self._size + _SLACK, self._dtype)[: self._size]
+        return arena, _make_views(arena, self._shapes)
+
+    def copy(self) -> Parameters:
+        """The same values in memory of their own, without gradients."""
+        other = copy.copy(self)
+        other.values, other.weights = self._make_arena()
+        other.values[...] = self.values
+        del other.gradients, other.weight_grads
+        return other
 
 
 def _make_views(arena, shapes):

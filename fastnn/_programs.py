@@ -94,28 +94,38 @@ class Stepper:
 
 
 class PredictorPool:
-    """Predictors of one network; each call of `run` has one to itself, scratch and all."""
+    """Predictors of one network; each call of `run` has one to itself, scratch and all.
 
-    def __init__(self, parameters, dtype: str) -> None:
+    Parameters
+    ----------
+    parameters : Parameters
+    dtype : str
+    frozen : bool
+        The parameters will not change: weights are packed once, and stay so.
+    """
+
+    def __init__(self, parameters, dtype: str, frozen: bool = False) -> None:
         self._parameters = parameters
         self._dtype = dtype
+        self._frozen = frozen
         self._idle: dict[tuple, list] = {}
 
-    def run(self, X, shapes, n_threads: int | None) -> np.ndarray:
-        """Output (n_rows, n_out) of the last layer for the rows of X."""
+    def run(self, X, shapes, n_threads: int | None, out=None) -> np.ndarray:
+        """Output (n_rows, n_out) of the last layer for the rows of X, in `out` if given."""
         n_rows = len(X)
-        out = np.empty((n_rows, shapes[-1].n_out), dtype=self._dtype)
+        if out is None:
+            out = np.empty((n_rows, shapes[-1].n_out), dtype=self._dtype)
         n_threads = self._choose_n_threads(shapes, n_rows, n_threads)
-        packed = n_rows >= PACK_MIN_ROWS
+        packed = self._frozen or n_rows >= PACK_MIN_ROWS
         idle = self._idle.setdefault((shapes[-1].activation, n_threads, packed), [])
         try:
             binding, predictor = idle.pop()
         except IndexError:
-            binding, predictor = self._make(shapes, n_threads, packed)
-        if packed:
+            binding, predictor = self.make(shapes, n_threads, packed)
+        if packed and not self._frozen:
             binding.pack()
         _threads.run_detached(lambda: predictor.run(X, out), n_threads)
-        if not packed:  # a packed one holds a copy of the weights, which no call leaves behind
+        if self._frozen or not packed:  # no call leaves a copy of weights that may change
             idle.append((binding, predictor))
         return out
 
@@ -126,7 +136,8 @@ class PredictorPool:
             n_threads = choose_n_threads(shapes, n_rows // EXPLICIT_FACTOR, available)
         return min(n_threads, n_blocks)
 
-    def _make(self, shapes, n_threads: int, packed: bool) -> tuple[Binding, Predictor]:
+    def make(self, shapes, n_threads: int, packed: bool) -> tuple[Binding, Predictor]:
+        """A predictor for up to `n_threads` threads, and the binding that holds its weights."""
         target = describe_target(self._dtype)
         plan = make_plan(shapes, 1, n_threads=1, update="none", **target)
 
@@ -138,6 +149,8 @@ class PredictorPool:
         for _ in range(n_threads - 1):
             bindings.append(bind(False))
             bindings[-1].share_weights(bindings[0])
+        if self._frozen:
+            bindings[0].pack()
         return bindings[0], Predictor(bindings, ROW_BLOCK)
 
 

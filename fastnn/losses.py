@@ -24,6 +24,14 @@ class Loss:
         self.takes_classes = takes_classes(name)
         self.merged_activation = get_merged_activation(name)
 
+    def require_classes(self) -> None:
+        """Raise unless probabilities of classes can be told."""
+        if not self.takes_classes:
+            raise ValueError(
+                f"predict_proba needs a classifier, but the loss {self.name!r} takes values: "
+                "use predict"
+            )
+
     def check_output_activation(self, activation: str) -> bool:
         """Whether the loss merges with an output layer of this activation; raises if it cannot.
 

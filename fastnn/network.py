@@ -11,7 +11,8 @@ import numpy as np
 from fastnn import _programs, _saving, _summary, _threads, _validate
 from fastnn._fitting import Fitting
 from fastnn._parameters import Parameters
-from fastnn._targets import check_classes, encode_targets
+from fastnn._targets import check_classes, decide, encode_targets
+from fastnn.frozen import FrozenNetwork
 from fastnn.history import History
 from fastnn.initializers import initialize_weight
 from fastnn.layers import check_layers
@@ -226,18 +227,13 @@ class Network(Fitting):
         A row's result does not depend on the rows beside it, to the bit.
         """
         if self.loss.takes_classes:
-            winners = self._run(X, "scores").argmax(axis=1)
-            return winners if self.classes is None else self.classes[winners]
+            return decide(self._run(X, "scores"), self.classes)
         output = self._run(X, "output")
         return output[:, 0] if self.n_outputs == 1 else output
 
     def predict_proba(self, X) -> np.ndarray:
         """Probability of each class, (n_rows, n_outputs), in the order of ``classes``."""
-        if not self.loss.takes_classes:
-            raise ValueError(
-                f"predict_proba needs a classifier, but the loss {self.loss.name!r} takes values: "
-                "use predict"
-            )
+        self.loss.require_classes()
         return self._run(X, "probabilities")
 
     def evaluate(self, X, y) -> dict[str, float]:
@@ -246,6 +242,14 @@ class Network(Fitting):
         labels, targets, _ = self._check_y(y, len(X), self.classes)
         scores = self._run(X, "scores")
         return _programs.score(scores, self.loss, labels, targets)
+
+    def freeze(self) -> FrozenNetwork:
+        """A copy of this network as it is now that predicts with the least delay.
+
+        Its results have the bits of this network's; training goes on without it.
+        """
+        self._check_readable()
+        return FrozenNetwork(self)
 
     # --- words and files -----------------------------------------------------------------------
 

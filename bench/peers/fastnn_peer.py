@@ -57,7 +57,6 @@ class FastnnPeer(Peer):
 
     def calls(self, X: NDArray[np.float32]) -> dict[str, Callable[[], Any]]:
         calls: dict[str, Callable[[], Any]] = {"predict": lambda: self.net.predict(X)}
-        if hasattr(self.net, "freeze"):
-            frozen = self.net.freeze()
-            calls["freeze"] = lambda: frozen.predict(X)
+        frozen = self.net.freeze()
+        calls["freeze"] = lambda: frozen.forward(X)
         return calls

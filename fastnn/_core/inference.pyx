@@ -15,32 +15,15 @@ from fastnn._core import kernels as kernel_lists
 from fastnn._core.binding cimport Binding, address
 from fastnn._core.forward cimport forward_block
 from fastnn._core.kernels cimport (
-    Kernels,
     active_kernels,
     evaluate_loss,
     flush_denormals,
     real,
     restore_float_state,
 )
-from fastnn._core.structs cimport DenseLayer
 
 cdef extern from "threads.h" nogil:
     int fnn_count_team()
-
-cdef enum:
-    MAX_THREADS = 256
-
-ctypedef struct Request:
-    # One call, shared by its threads; rows are x_row_bytes (out_row_bytes) apart.
-    const Kernels *kernels
-    const char *x
-    char *out
-    Py_ssize_t x_row_bytes, out_row_bytes, out_stride
-    Py_ssize_t n_rows, block, n_layers, n_threads
-    DenseLayer *layers[MAX_THREADS]   # with scratch of their own
-    void **x_rows[MAX_THREADS]        # (block) pointers
-    bint wrong_team
-
 
 cdef void predict_rows(Request *request, int thread, const real *tag) noexcept nogil:
     """This thread's share of the rows, block by block."""
@@ -89,13 +72,13 @@ cdef class Predictor:
         Rows that pass through all layers together.
     """
 
-    cdef Request request
-    cdef object bindings, x_rows
-
     def __init__(self, bindings, block):
         cdef Binding binding
         if len(bindings) > MAX_THREADS:
             raise ValueError(f"n_threads is {len(bindings)}, at most {MAX_THREADS} can predict")
+        binding = bindings[0]
+        self.is_f32 = binding.is_f32
+        self.request.n_threads = len(bindings)
         self.bindings = bindings
         self.x_rows = [np.empty(block, dtype=np.uintp) for _ in bindings]
         self.request.block = block
@@ -105,24 +88,35 @@ cdef class Predictor:
             self.request.n_layers = binding.n_layers
             self.request.x_rows[i] = <void **>address(self.x_rows[i])
 
+    cdef bint predict(self, const char *x, Py_ssize_t x_row_bytes, Py_ssize_t n_rows, char *out,
+                      Py_ssize_t out_stride) noexcept nogil:
+        """Fill `out` (n_rows, n_out), whose rows are `out_stride` elements apart.
+
+        True where OpenMP gave another number of threads than asked for: nothing is filled then.
+        """
+        cdef Request *request = &self.request
+        request.x = x
+        request.x_row_bytes = x_row_bytes
+        request.n_rows = n_rows
+        request.out = out
+        request.out_stride = out_stride
+        request.out_row_bytes = out_stride * (sizeof(float) if self.is_f32 else sizeof(double))
+        request.wrong_team = False
+        if self.is_f32:
+            predict_in_parallel(request, <const float *>NULL)
+        else:
+            predict_in_parallel(request, <const double *>NULL)
+        return request.wrong_team
+
     def run(self, x, out):
         """Fill `out` (n_rows, n_out), contiguous, with the last layer's output for x."""
-        cdef Binding first = self.bindings[0]
-        cdef Request *request = &self.request
-        request.x = <const char *>address(x)
-        request.out = <char *>address(out)
-        request.x_row_bytes = x.strides[0]
-        request.out_row_bytes = out.strides[0]
-        request.out_stride = out.shape[1]
-        request.n_rows = len(x)
-        request.n_threads = len(self.bindings)
-        request.wrong_team = False
+        cdef const char *source = <const char *>address(x)
+        cdef char *target = <char *>address(out)
+        cdef Py_ssize_t row_bytes = x.strides[0], n_rows = len(x), n_out = out.shape[1]
+        cdef bint wrong_team
         with nogil:
-            if first.is_f32:
-                predict_in_parallel(request, <const float *>NULL)
-            else:
-                predict_in_parallel(request, <const double *>NULL)
-        if request.wrong_team:
+            wrong_team = self.predict(source, row_bytes, n_rows, target, n_out)
+        if wrong_team:
             raise RuntimeError(
                 f"OpenMP did not start {len(self.bindings)} threads; a limit such as "
                 "OMP_THREAD_LIMIT is in force: pass a smaller n_threads"

@@ -1,0 +1,114 @@
+"""The short way from one array to its scores: no locks, nothing allocated but the result.
+
+For a single row the arithmetic takes a few microseconds, as long as a handful of Python calls. So
+an array that can be used as it lies is recognised by its buffer, in C; all others go through the
+checks of the Python layer.
+"""
+
+import numpy as np
+
+from cpython.buffer cimport (
+    PyBUF_FORMAT,
+    PyBUF_STRIDES,
+    PyBUF_WRITABLE,
+    PyBuffer_Release,
+    PyObject_GetBuffer,
+)
+from libc.stdint cimport uintptr_t
+
+from fastnn._core.inference cimport Predictor
+from fastnn._core.kernels cimport active_kernels
+
+cdef object ndarray = np.ndarray
+cdef object empty = np.empty
+
+
+cdef class FrozenPredictor:
+    """Scores of few rows by one thread that keeps the GIL; more rows are handed on.
+
+    Parameters
+    ----------
+    predictor : Predictor
+        Of one thread, with packed weights.
+    n_in, n_out : int
+    dtype : numpy.dtype
+    check : callable
+        Turns any X into a matrix that can be used as it lies, or raises.
+    run_many : callable
+        ``run_many(X, out)`` for more than `max_rows` rows.
+    max_rows : int
+    """
+
+    cdef Predictor predictor
+    cdef Py_ssize_t n_in, n_out, max_rows, itemsize
+    cdef char format
+    cdef object dtype, check, run_many
+
+    def __init__(self, Predictor predictor, n_in, n_out, dtype, check, run_many, max_rows):
+        self.predictor = predictor
+        self.n_in = n_in
+        self.n_out = n_out
+        self.dtype = np.dtype(dtype)
+        self.itemsize = self.dtype.itemsize
+        self.format = ord(self.dtype.char)
+        self.check = check
+        self.run_many = run_many
+        self.max_rows = max_rows
+
+    def run(self, X, out=None):
+        """Scores (n_rows, n_out) of X, in `out` if given."""
+        cdef Py_buffer x, z
+        if type(X) is not ndarray or not self.is_usable(X):
+            X = self.check(X)
+        PyObject_GetBuffer(X, &x, PyBUF_STRIDES)
+        try:
+            if out is None:
+                out = empty((x.shape[0], self.n_out), self.dtype)
+            else:
+                self.check_out(out, x.shape[0])
+            if x.shape[0] > self.max_rows:
+                self.run_many(X, out)
+            else:
+                PyObject_GetBuffer(out, &z, PyBUF_STRIDES | PyBUF_WRITABLE)
+                self.predictor.predict(<const char *>x.buf, x.strides[0], x.shape[0],
+                                       <char *>z.buf, self.n_out)
+                PyBuffer_Release(&z)
+        finally:
+            PyBuffer_Release(&x)
+        return out
+
+    cdef bint is_usable(self, X) except -1:
+        """Whether X is a finite matrix of the network's width and dtype, rows contiguous."""
+        cdef Py_buffer x
+        cdef Py_ssize_t row
+        cdef bint usable
+        try:
+            PyObject_GetBuffer(X, &x, PyBUF_STRIDES | PyBUF_FORMAT)
+        except (BufferError, ValueError):  # a dtype that no buffer describes, such as datetime64
+            return False
+        usable = (
+            x.ndim == 2 and x.shape[0] > 0 and x.shape[1] == self.n_in
+            and x.format[0] == self.format and x.format[1] == 0
+            and x.strides[1] == self.itemsize
+            and x.strides[0] % self.itemsize == 0 and <uintptr_t>x.buf % self.itemsize == 0
+        )
+        if usable:
+            for row in range(x.shape[0]):
+                usable = usable and self.is_finite(<const char *>x.buf + row * x.strides[0])
+        PyBuffer_Release(&x)
+        return usable
+
+    cdef bint is_finite(self, const char *row) noexcept:
+        if self.itemsize == sizeof(float):
+            return active_kernels().f32.find_nonfinite(<const float *>row, self.n_in) < 0
+        return active_kernels().f64.find_nonfinite(<const double *>row, self.n_in) < 0
+
+    cdef check_out(self, out, Py_ssize_t n_rows):
+        wanted = (n_rows, self.n_out)
+        if (type(out) is not ndarray or out.shape != wanted or out.dtype != self.dtype
+                or not out.flags.carray):
+            found = f"{out.dtype} array of shape {out.shape}" if type(out) is ndarray else repr(out)
+            raise ValueError(
+                f"out is {found[:100]}; expected a writable, C-contiguous {self.dtype} array of "
+                f"shape {wanted}"
+            )

@@ -1,0 +1,26 @@
+# What a prediction shares between its threads, and the class that runs one.
+from fastnn._core.kernels cimport Kernels
+from fastnn._core.structs cimport DenseLayer
+
+cdef enum:
+    MAX_THREADS = 256
+
+ctypedef struct Request:
+    # One call, shared by its threads; rows are x_row_bytes (out_row_bytes) apart.
+    const Kernels *kernels
+    const char *x
+    char *out
+    Py_ssize_t x_row_bytes, out_row_bytes, out_stride
+    Py_ssize_t n_rows, block, n_layers, n_threads
+    DenseLayer *layers[MAX_THREADS]   # with scratch of their own
+    void **x_rows[MAX_THREADS]        # (block) pointers
+    bint wrong_team
+
+
+cdef class Predictor:
+    cdef Request request
+    cdef bint is_f32
+    cdef object bindings, x_rows
+
+    cdef bint predict(self, const char *x, Py_ssize_t x_row_bytes, Py_ssize_t n_rows, char *out,
+                      Py_ssize_t out_stride) noexcept nogil

@@ -1,0 +1,68 @@
+"""FrozenNetwork: a network as it is now, made ready to answer in microseconds."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastnn import _programs
+from fastnn._core.frozen import FrozenPredictor
+from fastnn._targets import decide
+
+# Rows times multiply-adds of a row up to which a call keeps the GIL: some 20 µs of work.
+_SMALL_CALL = 1 << 20
+
+
+class FrozenNetwork:
+    """What `Network.freeze` returns: the network's predictions from weights that never change.
+
+    The weights are copied and laid out in panels once, and scratch is allocated once. Results have
+    the bits of the network's own. Any number of threads may call at once: a call with few rows
+    keeps the GIL, one with many releases it and has scratch to itself.
+    """
+
+    def __init__(self, net) -> None:
+        self._classes = net.classes
+        self._loss = net.loss
+        self._n_threads = net.n_threads
+        self._check = net._check_input
+        self._pool = _programs.PredictorPool(net._require_built().copy(), net.dtype, frozen=True)
+        self._scores = self._make_predictor(net._shapes["scores"], net.dtype)
+        self._output = self._make_predictor(net._shapes["output"], net.dtype)
+        self._probabilities = self._make_predictor(net._shapes["probabilities"], net.dtype)
+
+    def _make_predictor(self, shapes, dtype: str) -> FrozenPredictor:
+        _, predictor = self._pool.make(shapes, 1, packed=True)
+        per_row = sum(shape.n_in * shape.n_out for shape in shapes)
+        return FrozenPredictor(
+            predictor,
+            shapes[0].n_in,
+            shapes[-1].n_out,
+            dtype,
+            check=self._check,
+            run_many=lambda X, out: self._pool.run(X, shapes, self._n_threads, out),
+            max_rows=_SMALL_CALL // per_row,
+        )
+
+    def forward(self, X, out: np.ndarray | None = None) -> np.ndarray:
+        """What the last layer's activation gives, (n_rows, n_outputs).
+
+        Parameters
+        ----------
+        X : array-like (n_rows, n_features)
+            Used as it lies where it is a finite array of the network's dtype with contiguous rows.
+        out : ndarray (n_rows, n_outputs), optional
+            Of the network's dtype, C-contiguous; filled and returned. Must not overlap X.
+        """
+        return self._output.run(X, out)
+
+    def predict(self, X) -> np.ndarray:
+        """Predicted classes or values, as `Network.predict` gives them."""
+        if self._loss.takes_classes:
+            return decide(self._scores.run(X), self._classes)
+        output = self._output.run(X)
+        return output[:, 0] if output.shape[1] == 1 else output
+
+    def predict_proba(self, X, out: np.ndarray | None = None) -> np.ndarray:
+        """Probability of each class, (n_rows, n_outputs); `out` as in `forward`."""
+        self._loss.require_classes()
+        return self._probabilities.run(X, out)
