@@ -1,0 +1,98 @@
+"""The examples of the curriculum's rows run, at reduced size, and show what the courses say."""
+
+import importlib
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+MNIST = EXAMPLES.parents[1] / "shared" / "data" / "mnist"
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """Call an example's main by the name of its file, and look whether it wrote a picture."""
+    monkeypatch.syspath_prepend(EXAMPLES)
+
+    def run(name, **options):
+        path = tmp_path / f"{name}.png"
+        result = importlib.import_module(name).main(path, **options)
+        assert path.read_bytes().startswith(b"\x89PNG")
+        return result
+
+    yield run
+    for name, module in list(sys.modules.items()):
+        if getattr(module, "__file__", None) and EXAMPLES in Path(module.__file__).parents:
+            del sys.modules[name]
+
+
+@pytest.mark.skipif(not MNIST.is_dir(), reason="MNIST is not in ../shared/data/mnist")
+def test_C05_mnist_in_one_epoch_and_in_ten(run):
+    first, last = run("mnist")
+    assert first > 0.95
+    assert last > 0.98
+
+
+def test_C05_the_example_runs_without_mnist(run):
+    first, last = run("mnist", quick=True)
+    assert first < last
+    assert last > 0.95
+
+
+def test_C10_the_slope_of_the_loss_at_one_weight(run):
+    shown = run("loss_slope", quick=True)
+    assert shown["slope"] == pytest.approx(shown["by_differences"], rel=1e-8)
+    assert shown["slope"] < 0 < shown["best"] + 1  # downhill, towards the minimum
+
+
+def test_C10_layers_are_printed_forwards_and_backwards(run, capsys):
+    run("loss_slope", quick=True)
+    words = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    shown = [word for word in words if word in ("forward", "loss", "backward")]
+    assert shown == ["forward"] * 2 + ["loss"] + ["backward"] * 2
+
+
+def test_C21_no_line_separates_rings_xor_and_spirals_but_two_layers_do(run):
+    accuracy = run("decision_boundaries", quick=True)
+    for data in ("rings", "XOR", "spirals"):
+        assert accuracy["linear", data] < 0.75
+    assert accuracy["two layers", "rings"] == 1
+    assert accuracy["two layers", "XOR"] == 1
+    assert accuracy["two layers", "spirals"] > 0.8  # all of them at full size
+
+
+def test_C23_hidden_weights_are_images(run):
+    images, accuracy = run("hidden_weights", quick=True)
+    assert images.shape == (32, 64)  # 784 on MNIST
+    assert accuracy > 0.8
+
+
+def test_C25_the_loop_with_its_own_update_has_the_loss_curve_of_fit(run):
+    by_hand, by_fit = run("training_loop", quick=True)
+    assert len(by_hand) == 3
+    np.testing.assert_allclose(by_hand, by_fit, rtol=1e-5)
+    assert by_fit[-1] < 0.5 * by_fit[0]
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+def test_examples_use_public_names_only(path):
+    text = path.read_text(encoding="utf-8")
+    assert "fastnn._" not in text
+    assert "from fastnn" not in text
+    assert len(text.splitlines()) <= 100
+
+
+def test_the_gallery_shows_every_example(monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    names = importlib.import_module("make_gallery").NAMES
+    helpers = {"make_gallery", "support"}
+    assert set(names) == {path.stem for path in EXAMPLES.glob("*.py")} - helpers
+    gallery = (EXAMPLES.parent / "docs" / "GALLERY.md").read_text(encoding="utf-8")
+    shown = re.findall(r"\(pictures/(\w+)\.png\)", gallery)
+    assert shown == names
+    for name in names:
+        assert f"`{name}.py`" in gallery
+        assert (EXAMPLES.parent / "docs" / "pictures" / f"{name}.png").stat().st_size < 60_000
