@@ -16,7 +16,7 @@ import pytest
 # At the end of the path: an installed fastnn comes before the sources.
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
-from bench import data, driver, footprint, machine, report
+from bench import data, driver, footprint, grid, machine, report
 from bench.peers import PEERS, Entry, choose
 from bench.peers.numpy_peer import NumpyPeer
 from bench.workloads import WORKLOADS, Workload, select
@@ -207,3 +207,19 @@ def test_steps_and_scaling_are_said_beside_their_goals():
 def test_footprint_measures_a_package_that_imports():
     assert 0 < footprint.installed_size() < 50e6
     assert footprint.import_time(repeats=1) > -1
+
+
+def test_grid_finds_the_cliff_and_draws(tmp_path):
+    found = {(64, 1): 0.6, (65, 1): 0.3, (128, 1): 0.5, (64, 8): 0.6, (65, 8): 0.5, (128, 8): 0.5}
+    lines = grid.list_cliffs(found, [64, 65, 128], [1, 8])
+    assert lines == ["cliff at batch 1: width 64 at 60%, width 65 at 30%"]
+    assert "60%" in grid.table(found, [64, 65, 128], [1, 8])
+    path = tmp_path / "grid.png"
+    grid.draw(found, [64, 65, 128], [1, 8], 1, path)
+    assert path.stat().st_size > 1000
+
+
+def test_grid_measures_a_rate_of_each_cell():
+    rates = grid.measure([8, 9], [4], threads=1, seconds=1e-6)
+    assert set(rates) == {(8, 4), (9, 4)}
+    assert all(rate > 0 for rate in rates.values())

@@ -1,0 +1,142 @@
+"""`python -m bench.grid`: the fraction of the FMA ceiling over layer widths and batch sizes.
+
+Trains width-width-width-10 networks of fastnn alone, and looks for cliffs: sizes beside each other
+of which one takes far more time per floating-point operation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+
+from . import driver
+from .machine import describe
+from .worker import pin, prefer_installed
+
+WIDTHS = [16, 32, 64, 128, 192, 256, 320, 384, 448, 512, 640, 768, 896, 1024, 1536, 2048, 4096]
+BATCHES = [1, 8, 32, 64, 128, 256, 512, 1024]
+CLIFF = 1.5  # times slower per operation than a neighbour
+N_CLASSES = 10
+_SECONDS = 0.05  # of a measurement, about
+
+
+def main() -> int:
+    options = parse()
+    worker = driver.Worker("machine", options.threads)
+    ceiling = worker.ask("ceiling")
+    worker.close()
+    pin(options.threads)
+    prefer_installed()
+    rates = measure(options.widths, options.batches, options.threads)
+    if ceiling is None:
+        print("the FMA ceiling cannot be measured here: rates are in FLOP/s", file=sys.stderr)
+        ceiling = 1.0
+    found = {key: rate / ceiling for key, rate in rates.items()}
+    print(table(found, options.widths, options.batches))
+    for line in list_cliffs(found, options.widths, options.batches):
+        print(line)
+    if options.json:
+        rows = [{"width": w, "batch": b, "of_ceiling": f} for (w, b), f in found.items()]
+        options.json.write_text(json.dumps({**describe(), "rows": rows}, indent=1) + "\n")
+    if options.picture:
+        draw(found, options.widths, options.batches, options.threads, options.picture)
+    return 0
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    cpus = describe()["cpus"]
+    p = argparse.ArgumentParser("python -m bench.grid", description=__doc__)
+    p.add_argument("--widths", nargs="+", type=int, default=WIDTHS, metavar="N")
+    p.add_argument("--batches", nargs="+", type=int, default=BATCHES, metavar="N")
+    p.add_argument("--threads", type=int, default=cpus, metavar="N")
+    p.add_argument("--json", type=Path, metavar="PATH")
+    p.add_argument("--picture", type=Path, metavar="PATH")
+    return p.parse_args(argv)
+
+
+def measure(
+    widths: list[int], batches: list[int], threads: int, seconds: float = _SECONDS
+) -> dict[tuple[int, int], float]:
+    """Return the best rate in FLOP/s of each (width, batch size)."""
+    return {(w, b): _measure_one(w, b, threads, seconds) for w in widths for b in batches}
+
+
+def _measure_one(width: int, batch: int, threads: int, seconds: float) -> float:
+    import numpy as np
+
+    import fastnn
+
+    flops_per_row = 2 * (2 * width * width + 3 * width * width + 3 * width * N_CLASSES)
+    rows = _choose_rows(flops_per_row, batch, seconds)
+    rng = np.random.default_rng(0)
+    X = rng.random((rows, width), dtype=np.float32)
+    y = np.arange(rows) % N_CLASSES
+    layers = [fastnn.Dense(width, "relu"), fastnn.Dense(width, "relu"), fastnn.Dense(N_CLASSES)]
+    net = fastnn.Network(layers, n_features=width, n_threads=threads, classes=range(N_CLASSES))
+    history = net.fit(X, y, epochs=5, batch_size=batch, optimizer=fastnn.SGD(1e-3))
+    return rows * flops_per_row / min(history.seconds[1:])
+
+
+def _choose_rows(flops_per_row: int, batch: int, seconds: float, rate: float = 1e11) -> int:
+    """Whole batches that take about `seconds` at `rate`; no more than 64 MB of rows."""
+    wanted = min(seconds * rate / flops_per_row, 64e6 / 4 / (flops_per_row / 10) ** 0.5)
+    return max(1, round(wanted / batch)) * batch
+
+
+def table(found: dict[tuple[int, int], float], widths: list[int], batches: list[int]) -> str:
+    lines = ["width \\ batch" + "".join(f"{b:>7}" for b in batches)]
+    for w in widths:
+        lines.append(f"{w:>13}" + "".join(f"{found[w, b]:>7.0%}" for b in batches))
+    return "\n".join(lines)
+
+
+def list_cliffs(
+    found: dict[tuple[int, int], float], widths: list[int], batches: list[int]
+) -> list[str]:
+    """Say where the next width is much slower per operation than the one before it."""
+    return [
+        f"cliff at batch {b}: width {w} at {found[w, b]:.0%}, width {v} at {found[v, b]:.0%}"
+        for b in batches
+        for w, v in pairwise(widths)
+        if found[w, b] > CLIFF * found[v, b]
+    ]
+
+
+def draw(
+    found: dict[tuple[int, int], float],
+    widths: list[int],
+    batches: list[int],
+    threads: int,
+    path: Path,
+) -> None:
+    """Write the grid as a picture of shaded cells."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(1.6 + 0.6 * len(batches), 1.4 + 0.32 * len(widths)))
+    figure.set_layout_engine("constrained")
+    axes = figure.subplots()
+    values = [[found[w, b] for b in batches] for w in widths]
+    shades = axes.imshow(values, vmin=0, vmax=1, cmap="viridis", aspect="auto")
+    for i, row in enumerate(values):
+        for j, value in enumerate(row):
+            colour = "white" if value < 0.6 else "black"
+            axes.text(j, i, f"{value:.0%}", ha="center", va="center", color=colour, fontsize=7)
+    axes.set_xticks(range(len(batches)), batches)
+    axes.set_yticks(range(len(widths)), widths)
+    axes.set_xlabel("batch size")
+    axes.set_ylabel("layer width")
+    plural = "thread" if threads == 1 else "threads"
+    axes.set_title(f"Training, fraction of the FMA ceiling, {threads} {plural}", fontsize="medium")
+    figure.colorbar(shades, ax=axes, format="{x:.0%}")
+    figure.savefig(path, dpi=120)
+
+
+if __name__ == "__main__":
+    begin = time.perf_counter()
+    status = main()
+    print(f"{time.perf_counter() - begin:.0f} s")
+    sys.exit(status)
