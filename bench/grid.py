@@ -125,8 +125,8 @@ def draw(
         for j, value in enumerate(row):
             colour = "white" if value < 0.6 else "black"
             axes.text(j, i, f"{value:.0%}", ha="center", va="center", color=colour, fontsize=7)
-    axes.set_xticks(range(len(batches)), batches)
-    axes.set_yticks(range(len(widths)), widths)
+    axes.set_xticks(range(len(batches)), map(str, batches))
+    axes.set_yticks(range(len(widths)), map(str, widths))
     axes.set_xlabel("batch size")
     axes.set_ylabel("layer width")
     plural = "thread" if threads == 1 else "threads"
