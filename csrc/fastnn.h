@@ -111,8 +111,19 @@ void fnn_generate_philox(const uint32_t key[2], const uint32_t counter[4], uint3
 /* out[i] uniform in [low, high), a function of (seed, stream, i) alone. */
 void fnn_fill_uniform(uint64_t seed, uint32_t stream, double low, double high, ptrdiff_t n,
                       double *out);
+/* out[i] normal, likewise. */
+void fnn_fill_normal(uint64_t seed, uint32_t stream, double mean, double std, ptrdiff_t n,
+                     double *out);
 /* out = a uniformly drawn permutation of 0..n-1, n <= 2^32, a function of (seed, epoch, n). */
 void fnn_shuffle_indices(uint64_t seed, uint32_t epoch, ptrdiff_t n, int64_t *out);
+
+/* ---- for initial weights: operations that IEEE 754 rounds alike everywhere (initial.c) ---- */
+
+/* The number that a standard normal variable falls below with probability 1/2 + q, |q| < 1/2. */
+double fnn_find_normal_quantile(double q);
+/* Make the rows of a (n_rows, n_cols), n_rows <= n_cols, orthonormal, from the first to the last.
+ */
+void fnn_orthonormalize_rows(ptrdiff_t n_rows, ptrdiff_t n_cols, double *a);
 
 /* ---- floating-point state of the calling thread ---- */
 

@@ -25,7 +25,7 @@ void fnn_generate_philox(const uint32_t key[2], const uint32_t counter[4], uint3
 }
 
 /* What a stream of numbers is for: the last counter word, so that no two uses share numbers. */
-enum { PURPOSE_UNIFORM = 0, PURPOSE_SHUFFLE = 1 };
+enum { PURPOSE_UNIFORM = 0, PURPOSE_SHUFFLE = 1, PURPOSE_NORMAL = 2 };
 
 static void generate_pair(uint64_t seed, uint32_t purpose, uint32_t stream, uint64_t index,
                           uint64_t pair[2]) {
@@ -45,6 +45,19 @@ void fnn_fill_uniform(uint64_t seed, uint32_t stream, double low, double high, p
         /* 53 bits fill a double's significand: u is uniform in [0, 1). */
         const double u = (double)(pair[i % 2] >> 11) * 0x1p-53;
         out[i] = low + (high - low) * u;
+    }
+}
+
+void fnn_fill_normal(uint64_t seed, uint32_t stream, double mean, double std, ptrdiff_t n,
+                     double *out) {
+    for (ptrdiff_t i = 0; i < n; i++) {
+        uint64_t pair[2];
+        generate_pair(seed, PURPOSE_NORMAL, stream, (uint64_t)i / 2, pair);
+        /* An odd multiple of 2^-54 in (-1/2, 1/2), exactly: never 0, and as often above as below.
+         */
+        const int64_t k = (int64_t)(pair[i % 2] >> 11) - ((int64_t)1 << 52);
+        const double q = (double)(2 * k + 1) * 0x1p-54;
+        out[i] = mean + std * fnn_find_normal_quantile(q);
     }
 }
 

@@ -1,6 +1,6 @@
 """fastnn: dense neural networks on CPUs, trained and served fast."""
 
-from fastnn import datasets
+from fastnn import datasets, initializers
 from fastnn._config import show_config
 from fastnn._version import __version__
 from fastnn.batches import batches
@@ -27,6 +27,7 @@ __all__ = [
     "__version__",
     "batches",
     "datasets",
+    "initializers",
     "load",
     "show_config",
 ]

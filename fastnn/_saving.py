@@ -7,6 +7,7 @@ import os
 import numpy as np
 
 from fastnn import _validate, model_file
+from fastnn.initializers import describe_initializer, parse_initializer
 from fastnn.layers import Dense
 
 _HEADER_KEYS = {"layers", "loss", "n_features", "dtype", "seed", "epoch", "classes"}
@@ -16,7 +17,12 @@ def save_network(net, path) -> None:
     """Write settings and parameters to `path`, atomically."""
     header = {
         "layers": [
-            {"units": layer.units, "activation": layer.activation, "use_bias": layer.use_bias}
+            {
+                "units": layer.units,
+                "activation": layer.activation,
+                "use_bias": layer.use_bias,
+                "initializer": describe_initializer(layer.initializer),
+            }
             for layer in net.layers
         ],
         "loss": net.loss.name,
@@ -35,12 +41,12 @@ def load_network(make_network, path, n_threads: int | None):
     try:
         if set(header) != _HEADER_KEYS:
             raise ValueError(f"fields {sorted(header)}, expected {sorted(_HEADER_KEYS)}")
-        layers = [Dense(**settings) for settings in header["layers"]]
+        layers = [_make_layer(**settings) for settings in header["layers"]]
         options = {key: header[key] for key in ("dtype", "seed", "classes")}
         net = make_network(layers, header["loss"], n_threads=n_threads, **options)
         n_features = _validate.check_int("n_features", header["n_features"], 1)
         _check_size(layers, n_features, tensors)
-        net._build(n_features)
+        net._build(n_features, initialize=False)
         net._epoch = _validate.check_int("epoch", header["epoch"], 0, 2**32 - 1)
         _set_parameters(net, tensors)
     except (TypeError, ValueError, KeyError) as error:
@@ -48,6 +54,10 @@ def load_network(make_network, path, n_threads: int | None):
             os.fsdecode(path), "header", "the description of a network", str(error)
         ) from None
     return net
+
+
+def _make_layer(*, initializer, **settings) -> Dense:
+    return Dense(**settings, initializer=parse_initializer(initializer))
 
 
 def _check_size(layers, n_features: int, tensors) -> None:

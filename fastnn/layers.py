@@ -6,6 +6,7 @@ import numpy as np
 
 from fastnn._core.kernels import list_activations
 from fastnn._validate import check_choice, check_int
+from fastnn.initializers import check_initializer
 
 
 class Dense:
@@ -18,6 +19,9 @@ class Dense:
     activation : str, default "identity"
         "identity", "relu", "sigmoid", "tanh" or "softmax".
     use_bias : bool, default True
+    initializer : str, Initializer or function, optional
+        Where the weights start: see `fastnn.initializers`. By default He's, LeCun's or Glorot's,
+        by the activation. A function ``f(shape, rng)`` returns an array of that shape.
 
     Attributes
     ----------
@@ -29,15 +33,19 @@ class Dense:
         What `Network.backward` computed last; the same shapes.
     """
 
-    def __init__(self, units: int, activation: str = "identity", *, use_bias: bool = True) -> None:
+    def __init__(
+        self, units: int, activation: str = "identity", *, use_bias: bool = True, initializer=None
+    ) -> None:
         self.units = check_int("units", units, 1)
         self.activation = check_choice("activation", activation, list_activations())
         self.use_bias = bool(use_bias)
+        self.initializer = check_initializer(initializer)
         self._views: dict[str, np.ndarray | None] = {}
 
     def __repr__(self) -> str:
         bias = "" if self.use_bias else ", use_bias=False"
-        return f"Dense({self.units}, {self.activation!r}{bias})"
+        initial = "" if self.initializer is None else f", initializer={self.initializer!r}"
+        return f"Dense({self.units}, {self.activation!r}{bias}{initial})"
 
     @property
     def weight(self) -> np.ndarray:

@@ -14,7 +14,7 @@ from fastnn._parameters import Parameters
 from fastnn._targets import check_classes, decide, encode_targets
 from fastnn.frozen import FrozenNetwork
 from fastnn.history import History
-from fastnn.initializers import initialize_weight
+from fastnn.initializers import choose_initializer
 from fastnn.layers import check_layers
 from fastnn.losses import Loss
 from fastnn.optimizers import SGD, check_optimizer
@@ -86,7 +86,7 @@ class Network(Fitting):
 
     # --- building ------------------------------------------------------------------------------
 
-    def _build(self, n_features: int) -> None:
+    def _build(self, n_features: int, initialize: bool = True) -> None:
         self.n_features = n_features
         self._parameters = Parameters(n_features, self.layers, self.dtype)
         for layer, (weight, bias), (weight_grad, bias_grad) in zip(
@@ -107,7 +107,12 @@ class Network(Fitting):
         }
         self._predictors = _programs.PredictorPool(self._parameters, self.dtype)
         self._stepper = None
-        self.reset()
+        try:
+            if initialize:
+                self.reset()
+        except BaseException:  # an initializer that is the user's
+            self._parameters = self.n_features = None
+            raise
 
     def reset(self, seed: int | None = None) -> None:
         """Start over: new random weights, biases at 0, epochs counted from 0.
@@ -118,12 +123,18 @@ class Network(Fitting):
             By default the present one.
         """
         self._require_built()
-        if seed is not None:
-            self.seed = _validate.check_int("seed", seed, 0, 2**64 - 1)
+        seed = self.seed if seed is None else _validate.check_int("seed", seed, 0, 2**64 - 1)
+        initial = [
+            (layer.initializer or choose_initializer(layer.activation)).fill(
+                layer.weight.shape, seed, i
+            )
+            for i, layer in enumerate(self.layers)
+        ]
+        self.seed = seed
         self._epoch = 0
         self.history = None
-        for i, layer in enumerate(self.layers):
-            initialize_weight(layer.weight, layer.activation, self.seed, i)
+        for layer, weight in zip(self.layers, initial, strict=True):
+            layer.weight[...] = weight
             if layer.bias is not None:
                 layer.bias[...] = 0
 

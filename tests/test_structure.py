@@ -30,8 +30,8 @@ PYTHON_ROWS = [
     ["_fitting", "_saving", "_summary", "frozen"],
     ["_training"],
     ["_programs", "_targets", "_parameters"],
-    ["callbacks", "divergence"],
-    ["layers", "losses", "optimizers", "initializers", "history", "model_file", "_threads"],
+    ["callbacks", "divergence", "initializers"],
+    ["layers", "losses", "optimizers", "history", "model_file", "_threads"],
     ["_labels"],
     ["_atomic", "_validate", "_version"],
     ["_core.probes"],
@@ -147,7 +147,7 @@ C_RULES = {
 }
 SYSTEM_HEADERS = {
     "isa": set(), "kernels": set(), "simd": {"immintrin.h"}, "names": {"math.h", "string.h"},
-    "api": set(), "core": {"xmmintrin.h"},
+    "api": set(), "core": {"math.h", "string.h", "xmmintrin.h"},
 }  # fmt: skip
 C_FILES = [path for path in SOURCES if ROOT / "csrc" in path.parents]
 

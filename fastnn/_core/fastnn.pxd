@@ -134,6 +134,10 @@ cdef extern from "fastnn.h" nogil:
     void fnn_generate_philox(const uint32_t *key, const uint32_t *counter, uint32_t *words)
     void fnn_fill_uniform(uint64_t seed, uint32_t stream, double low, double high, Py_ssize_t n,
                           double *out)
+    void fnn_fill_normal(uint64_t seed, uint32_t stream, double mean, double std, Py_ssize_t n,
+                         double *out)
+    double fnn_find_normal_quantile(double q)
+    void fnn_orthonormalize_rows(Py_ssize_t n_rows, Py_ssize_t n_cols, double *a)
     void fnn_shuffle_indices(uint64_t seed, uint32_t epoch, Py_ssize_t n, int64_t *out)
     unsigned int fnn_flush_denormals()
     void fnn_restore_float_state(unsigned int state)

@@ -164,6 +164,26 @@ def fill_uniform(uint64_t seed, uint32_t stream, double low, double high, Py_ssi
     return numbers
 
 
+def fill_normal(uint64_t seed, uint32_t stream, double mean, double std, Py_ssize_t n):
+    """`n` normal float64 numbers: a function of (seed, stream, index), on every platform."""
+    numbers = np.empty(n)
+    cdef double[::1] out = numbers
+    if n:
+        fnn_fill_normal(seed, stream, mean, std, n, &out[0])
+    return numbers
+
+
+def find_normal_quantile(double q):
+    """Where the standard normal distribution function is 1/2 + `q`."""
+    return fnn_find_normal_quantile(q)
+
+
+def orthonormalize_rows(double[:, ::1] a):
+    """Make the rows of a matrix, no more than its columns, orthonormal in place."""
+    with nogil:
+        fnn_orthonormalize_rows(a.shape[0], a.shape[1], &a[0, 0])
+
+
 def shuffle_indices(uint64_t seed, uint32_t epoch, Py_ssize_t n):
     """A permutation of range(n): a function of (seed, epoch, n) alone."""
     indices = np.empty(n, dtype=np.int64)
