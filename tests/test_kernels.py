@@ -64,7 +64,8 @@ def test_exp_is_within_one_ulp(isa, dtype):
     x = sweep(dtype, *((-87.3, 88.8) if dtype == "float32" else (-708.3, 709.9)))
     y = np.empty_like(x)
     probes.exp(x, y)
-    assert count_ulps(y, np.exp(x.astype(np.longdouble))).max() <= 1.0
+    # 0.92 is what exp.inc promises; a plain sum, without the care for r's rounding, has over 0.95
+    assert count_ulps(y, np.exp(x.astype(np.longdouble))).max() <= 0.95
 
 
 @pytest.mark.parametrize("name", ["sigmoid", "tanh"])
@@ -333,6 +334,8 @@ def test_column_sums(isa, dtype, rng):
             probes.column_sums(d.view, out.view[0], 1.0, 0.0)  # beta = 0: NaNs are overwritten
             out.check()
             assert common.same_bits(out.view[0], sequential)
+            probes.column_sums(d.view, out.view[0], -0.5, 0.0)
+            assert common.same_bits(out.view[0], -sequential / 2)
             start = rng.standard_normal(cols).astype(dtype)
             out.view[0] = start
             probes.column_sums(d.view, out.view[0], -0.3, 0.7)
@@ -365,6 +368,10 @@ def test_sum_chunks(isa, dtype, relu, with_bias, rng):
             expected = np.maximum(expected, 0) if relu else expected
             np.testing.assert_array_equal(z.view, expected)
             z.check()
+            partial[-1, 0, cols - 1] = np.nan
+            probes.sum_chunks(partial, cols, bias, relu, z.view)
+            assert np.isnan(z.view[0, cols - 1])
+            assert np.isnan(z.view).sum() == 1
 
 
 def test_transpose(isa, dtype, rng):
@@ -382,7 +389,7 @@ def test_find_nonfinite(isa, dtype, rng):
         x = (rng.uniform(-1, 1, n) * np.finfo(dtype).max).astype(dtype)
         assert kernels.find_nonfinite(x) == -1
         for bad in [np.nan, np.inf, -np.inf]:
-            for place in {0, n // 2, n - 1}:
+            for place in {0, n // 2, n - 1, 4095 % n}:
                 y = x.copy()
                 y[place] = bad
                 y[n - 1] = bad  # the first is asked for
