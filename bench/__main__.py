@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from . import driver, footprint, report
+from . import driver, footprint, race, report
 from .data import mnist_folder, mnist_missing
 from .machine import describe
 from .peers import PEERS, Entry, choose
@@ -97,15 +97,18 @@ def measure(options: argparse.Namespace, ceilings: Ceilings) -> tuple[Measured, 
             print(f"{workload.title}: skipped, {missing} is not in {folder}\n", flush=True)
             continue
         for threads in options.threads:
-            results, used = driver.run(
-                workload,
-                options.peers,
-                threads,
-                folder,
-                options.rounds,
-                options.epochs,
-                between=lambda n=threads: ceilings.again(n),
-            )
+            if workload.kind == "race":
+                results, used = race.run(workload, options.peers, threads, folder)
+            else:
+                results, used = driver.run(
+                    workload,
+                    options.peers,
+                    threads,
+                    folder,
+                    options.rounds,
+                    options.epochs,
+                    between=lambda n=threads: ceilings.again(n),
+                )
             versions |= used
             measured.append((workload, threads, results))
             found = report.group(workload, threads, results, ceilings[threads])
@@ -166,7 +169,7 @@ def main() -> int:
     finally:
         ceilings.close()
     groups = [report.group(w, n, results, ceilings[n]) for w, n, results in measured]
-    print(*report.scaling(groups), *footprint.describe(), "", sep="\n")
+    print(*report.scaling(groups), *report.extras(groups), *footprint.describe(), "", sep="\n")
     print("Best of before, between and after:", report.machine_text(info), sep="\n")
     print(_versions(info))
     if options.quick:

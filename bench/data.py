@@ -35,6 +35,9 @@ class Problem:
     weights: Weights
     batch_size: int
     learning_rate: float
+    optimizer: str
+    dropout: float
+    seed: int
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -54,7 +57,7 @@ def mnist_missing(folder: Path) -> str | None:
     return next((name for name in MNIST_FILES if _idx_path(folder, name) is None), None)
 
 
-def make_problem(workload: Workload, folder: Path) -> Problem:
+def make_problem(workload: Workload, folder: Path, seed: int = 0) -> Problem:
     """Build the data and the initial weights of `workload`; the same in every process."""
     X, y, X_test, y_test = _load_mnist(folder) if workload.data == "mnist" else _synthetic(workload)
     return Problem(
@@ -62,15 +65,18 @@ def make_problem(workload: Workload, folder: Path) -> Problem:
         y,
         X_test,
         y_test,
-        initial_weights(workload.sizes),
+        initial_weights(workload.sizes, seed),
         workload.batch_size,
         workload.learning_rate,
+        workload.optimizer,
+        workload.dropout,
+        seed,
     )
 
 
-def initial_weights(sizes: tuple[int, ...]) -> Weights:
+def initial_weights(sizes: tuple[int, ...], seed: int = 0) -> Weights:
     """Normal weights of variance 2 / n_in (He et al. 2015) and zero biases."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     weights: Weights = []
     for n_in, n_out in itertools.pairwise(sizes):
         W = rng.standard_normal((n_in, n_out)) * np.sqrt(2 / n_in)
@@ -78,9 +84,9 @@ def initial_weights(sizes: tuple[int, ...]) -> Weights:
     return weights
 
 
-def batch_order(n_rows: int, epoch: int) -> NDArray[np.int64]:
-    """Return the order of the rows in `epoch`, a permutation that depends on both arguments."""
-    return np.random.default_rng([n_rows, epoch]).permutation(n_rows)
+def batch_order(n_rows: int, epoch: int, seed: int = 0) -> NDArray[np.int64]:
+    """Return the order of the rows in `epoch`, a permutation that depends on all arguments."""
+    return np.random.default_rng([n_rows, epoch, seed]).permutation(n_rows)
 
 
 def scores(weights: Weights, X: NDArray[np.float32], dtype: type = np.float32) -> NDArray[Any]:

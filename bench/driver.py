@@ -131,7 +131,7 @@ class Turn:
         arguments = {"workload": self.workload.as_dict(), "folder": str(folder)}
         calls = self.worker.ask("setup", **arguments)["calls"]
         if calls is None:
-            self._stop("does not train")
+            self._stop("does not do this")
             return
         where = (self.workload.id, self.base.threads, self.base.peer)
         self.results = [Result(*where, call) for call in calls or [""]]

@@ -26,7 +26,9 @@ class Row:
     minimum: float | None = None
     median: float | None = None
     p99: float | None = None
-    figure: float | None = None  # what is compared: the median of latencies, else the minimum
+    figure: float | None = (
+        None  # what is compared: the median of latencies and races, else the minimum
+    )
     counts: bool = False
     to_fastnn: float | None = None  # figure over that of fastnn
     of_ceiling: float | None = None
@@ -93,7 +95,9 @@ def _row(workload: Workload, result: Result, ceiling: float | None) -> Row:
         return row
     times = sorted(result.times)
     row.minimum, row.median = times[0], statistics.median(times)
-    row.figure = row.minimum
+    row.figure = row.median if workload.kind == "race" else row.minimum
+    if workload.kind == "race":
+        return row
     if workload.kind == "latency":
         row.figure, row.p99 = row.median, times[int(0.99 * (len(times) - 1))]
     elif ceiling:
@@ -129,7 +133,7 @@ def _number(value: float | None, spec: str) -> str:
 
 def text_table(found: Group) -> str:
     """Return the table of one workload: every peer and call, with the verdict below."""
-    accuracy = "accuracy" if found.workload.kind == "train" else "agreement"
+    accuracy = "accuracy" if found.workload.trains else "agreement"
     lines = [["peer", "minimum", "median", "p99", "/ fastnn", "of ceiling", "loss", accuracy, ""]]
     for row in found.rows:
         result = row.result
@@ -190,6 +194,23 @@ def scaling(groups: list[Group]) -> list[str]:
             lines.append(
                 f"W8: {workload.id} is {one.figure / two.figure:.2f} times as fast on 2 threads "
                 f"as on 1 (goal {workload.goal_scaling:g})"
+            )
+    return lines
+
+
+def extras(groups: list[Group]) -> list[str]:
+    """Say what an optimizer or a layer costs over the plain training, where that is a goal."""
+    own = {(g.workload.id, g.threads): g.best(True) for g in groups}
+    lines = []
+    for found in groups:
+        if found.workload.goal_over is None:
+            continue
+        base_id, goal = found.workload.goal_over
+        row, base = found.best(True), own.get((base_id, found.threads))
+        if row and base and row.figure and base.figure:
+            lines.append(
+                f"{found.workload.id} takes {row.figure / base.figure:.2f} times as long as "
+                f"{base_id} on {found.threads} thread(s) (goal {goal:g})"
             )
     return lines
 

@@ -43,17 +43,17 @@ class Session:
     def versions(self) -> dict[str, str]:
         return {d: importlib.metadata.version(d) for d in self.peer.distributions}
 
-    def setup(self, workload: dict[str, Any], folder: str) -> dict[str, Any]:
+    def setup(self, workload: dict[str, Any], folder: str, seed: int = 0) -> dict[str, Any]:
         from .data import make_problem
         from .workloads import Workload
 
         self.workload = Workload.from_dict(workload)
-        if self.workload.kind == "train" and not self.peer.trains:
+        if self.workload.trains and not self.peer.can_train(self.workload):
             return {"calls": None}
-        self.problem = make_problem(self.workload, Path(folder))
+        self.problem = make_problem(self.workload, Path(folder), seed)
         self.peer.setup(self.problem, self.threads)
         self.calls: dict[str, Callable[[], Any]] = {}
-        if self.workload.kind != "train":
+        if not self.workload.trains:
             self.calls = self.peer.calls(self.problem.X)
         return {"calls": list(self.calls)}
 
@@ -61,7 +61,7 @@ class Session:
         """Train epoch `number`; return the seconds from the call to the new weights."""
         from .data import batch_order
 
-        order = batch_order(len(self.problem.X), number)
+        order = batch_order(len(self.problem.X), number, self.problem.seed)
         begin = time.perf_counter()
         self.peer.run_epoch(order)
         return time.perf_counter() - begin

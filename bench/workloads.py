@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 
@@ -18,10 +18,11 @@ class Duel(NamedTuple):
 class Workload:
     """A network with its data and what is timed.
 
-    `kind` is "train" (one epoch of plain SGD, whole batches of `batch_size` rows and a shorter last
-    one), "latency" (few rows per call, compared by medians) or "predict" (`rows` rows per call,
-    compared by minima). `data` is "mnist" or "synthetic": for training, `rows` normal rows labelled
-    by a planted linear teacher; for predictions, normal rows without labels.
+    `kind` is "train" (one epoch, whole batches of `batch_size` rows and a shorter last one), "race"
+    (epochs until the test accuracy reaches `accuracy`, in a new process for each seed, what is
+    compiled included), "latency" (few rows per call, compared by medians) or "predict" (`rows` rows
+    per call, compared by minima). `data` is "mnist" or "synthetic": for training, `rows` normal
+    rows labelled by a planted linear teacher; for predictions, normal rows without labels.
     """
 
     id: str
@@ -31,10 +32,14 @@ class Workload:
     rows: int
     batch_size: int = 0
     learning_rate: float = 0.0
+    optimizer: str = "sgd"  # or "momentum" (0.9) or "adam", with the field's usual settings
+    dropout: float = 0.0  # behind every hidden layer
     goal_ratio: float | None = None  # times faster than the best peer
     goal_ceiling: float | None = None  # fraction of the FMA ceiling
     goal_step: float | None = None  # seconds per mini-batch
     goal_scaling: float | None = None  # times faster on two threads than on one
+    goal_over: tuple[str, float] | None = None  # times the time of another workload, at most
+    accuracy: float = 1.0  # of a race
     duels: tuple[Duel, ...] = ()  # goals of single calls against single peers
 
     @property
@@ -42,9 +47,18 @@ class Workload:
         net = "-".join(map(str, self.sizes))
         if self.kind == "train":
             name = "MNIST " if self.data == "mnist" else ""
-            return f"{self.id}: {name}{net}, batch {self.batch_size}, one epoch"
+            extra = "" if self.optimizer == "sgd" else f", {self.optimizer}"
+            extra += f", dropout {self.dropout:g}" if self.dropout else ""
+            return f"{self.id}: {name}{net}, batch {self.batch_size}{extra}, one epoch"
+        if self.kind == "race":
+            how = f"batch {self.batch_size}, {self.optimizer}"
+            return f"{self.id}: MNIST {net}, {how}, to {self.accuracy:.0%} test accuracy"
         rows = "1 row" if self.rows == 1 else f"{self.rows:,} rows"
         return f"{self.id}: predict {rows}, {net}"
+
+    @property
+    def trains(self) -> bool:
+        return self.kind in ("train", "race")
 
     @property
     def n_steps(self) -> int:
@@ -60,7 +74,7 @@ class Workload:
         """
         products = [a * b for a, b in zip(self.sizes, self.sizes[1:], strict=False)]
         per_row = 2 * sum(products)
-        if self.kind == "train":
+        if self.trains:
             per_row = 3 * per_row - 2 * products[0]
         return per_row * self.rows
 
@@ -77,13 +91,23 @@ SMALL = (784, 100, 10)
 MEDIUM = (784, 512, 512, 10)
 LARGE = (1024, 4096, 4096, 10)
 
+W1 = Workload("W1", "train", SMALL, "mnist", 60_000, 32, 0.1, goal_ratio=3.0, goal_ceiling=0.60)
+W3 = Workload("W3", "train", MEDIUM, "mnist", 60_000, 128, 0.1, goal_ratio=1.5, goal_ceiling=0.78)
+W4 = Workload("W4", "train", LARGE, "synthetic", 4096, 1024, 0.005)
+W5 = Workload("W5", "train", (4, 32, 16, 3), "synthetic", 20_000, 32, 0.1, goal_ratio=5.0)
+W9 = Workload("W9", "race", (784, 256, 128, 10), "mnist", 60_000, 128, 1e-3, "adam")
+
 WORKLOADS = [
-    Workload("W1", "train", SMALL, "mnist", 60_000, 32, 0.1, 3.0, 0.60, goal_scaling=1.7),
-    Workload("W2", "train", SMALL, "mnist", 60_000, 128, 0.1, 2.0, 0.60),
-    Workload("W3", "train", MEDIUM, "mnist", 60_000, 128, 0.1, 1.5, 0.78, goal_scaling=1.85),
-    Workload("W4", "train", LARGE, "synthetic", 4096, 1024, 0.005, 1.35, 0.82),
-    Workload("W5", "train", (4, 32, 16, 3), "synthetic", 20_000, 32, 0.1, 5.0, goal_step=4e-6),
-    Workload("W6", "train", (16, 64, 64, 26), "synthetic", 20_000, 64, 0.1, 4.0),
+    replace(W1, goal_scaling=1.7),
+    replace(W1, id="W2", batch_size=128, goal_ratio=2.0),
+    replace(W3, goal_scaling=1.85),
+    replace(W4, goal_ratio=1.35, goal_ceiling=0.82),
+    replace(W5, goal_step=4e-6),
+    replace(W5, id="W6", sizes=(16, 64, 64, 26), batch_size=64, goal_ratio=4.0),
+    replace(W3, id="W7a", optimizer="adam", learning_rate=1e-3, goal_over=("W3", 1.25)),
+    replace(W3, id="W7b", optimizer="momentum", learning_rate=0.01, goal_over=("W3", 1.10)),
+    replace(W3, id="W7c", dropout=0.5, goal_over=("W3", 1.10)),
+    replace(W9, accuracy=0.98, goal_ratio=2.0),
     Workload(
         "I1",
         "latency",

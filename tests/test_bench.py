@@ -16,7 +16,7 @@ import pytest
 # At the end of the path: an installed fastnn comes before the sources.
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
-from bench import data, driver, footprint, grid, machine, report
+from bench import data, driver, footprint, grid, machine, race, report
 from bench.peers import PEERS, Entry, choose
 from bench.peers.numpy_peer import NumpyPeer
 from bench.workloads import WORKLOADS, Workload, select
@@ -202,6 +202,31 @@ def test_steps_and_scaling_are_said_beside_their_goals():
     assert "25 ms a step (goal 4 µs)" in report.verdict(groups[1])
     assert report.scaling(groups) == ["W8: T is 2.00 times as fast on 2 threads as on 1 (goal 1.7)"]
     assert report.scaling(groups[:1]) == []
+
+
+def test_a_race_ends_at_the_accuracy_and_fails_without_it(monkeypatch):
+    monkeypatch.setattr(race, "SEEDS", range(2))
+    monkeypatch.setattr(race, "MAX_EPOCHS", 3)
+    easy = dataclasses.replace(TRAIN, kind="race", accuracy=0.3)
+    results, versions = race.run(easy, [ABSENT, *NUMPY], 1, NOWHERE)
+    assert [r.status for r in results] == ["not installed", "ok"]
+    assert len(results[1].times) == 2
+    assert results[1].accuracy >= 0.3
+    assert report.group(easy, 1, results, None).rows[1].figure == np.median(results[1].times)
+    assert versions == {"numpy": np.__version__}
+    (result,) = race.run(dataclasses.replace(easy, accuracy=1.1), NUMPY, 1, NOWHERE)[0]
+    assert result.status.endswith("after 3 epochs")
+    (result,) = race.run(dataclasses.replace(easy, optimizer="adam"), NUMPY, 1, NOWHERE)[0]
+    assert result.status == "does not do this"
+
+
+def test_the_cost_of_an_optimizer_is_said_beside_its_goal():
+    dear = dataclasses.replace(TRAIN, id="U", goal_over=("T", 1.25))
+    groups = [
+        report.group(workload, 1, [_result("fastnn", [time], 0.97)], None)
+        for workload, time in [(TRAIN, 0.2), (dear, 0.3)]
+    ]
+    assert report.extras(groups) == ["U takes 1.50 times as long as T on 1 thread(s) (goal 1.25)"]
 
 
 def test_footprint_measures_a_package_that_imports():

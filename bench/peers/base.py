@@ -16,13 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data import Problem, Weights
+from ..workloads import Workload
 
 
 class Peer(ABC):
     """One library, written as its own documentation recommends for speed."""
 
     distributions: tuple[str, ...] = ()  # whose versions the report prints
-    trains = True
+    optimizers: tuple[str, ...] = ("sgd",)  # that it trains with; none: it does not train
+    has_dropout = False
+
+    def can_train(self, workload: Workload) -> bool:
+        return workload.optimizer in self.optimizers and (self.has_dropout or not workload.dropout)
 
     @abstractmethod
     def setup(self, problem: Problem, threads: int) -> None:

@@ -15,6 +15,7 @@ from .base import Peer
 
 class SklearnPeer(Peer):
     distributions = ("scikit-learn",)
+    optimizers = ("sgd", "momentum", "adam")
 
     def setup(self, problem: Problem, threads: int) -> None:
         self.problem = problem
@@ -22,12 +23,12 @@ class SklearnPeer(Peer):
         self.model = MLPClassifier(
             hidden_layer_sizes=problem.sizes[1:-1],
             activation="relu",
-            solver="sgd",
+            solver="adam" if problem.optimizer == "adam" else "sgd",
             alpha=0.0,
             batch_size=problem.batch_size or 1,
             learning_rate="constant",
             learning_rate_init=problem.learning_rate or 0.1,
-            momentum=0.0,
+            momentum=0.9 if problem.optimizer == "momentum" else 0.0,
             nesterovs_momentum=False,
             # The rows come in the order of all peers, gathered once for the whole epoch; shuffling
             # again would gather every batch a second time.

@@ -16,6 +16,8 @@ from .base import Peer
 
 class _TorchPeer(Peer):
     distributions = ("torch",)
+    optimizers = ("sgd", "momentum", "adam")
+    has_dropout = True
 
     def setup(self, problem: Problem, threads: int) -> None:
         torch.set_num_threads(threads)
@@ -29,7 +31,11 @@ class _TorchPeer(Peer):
                 layer.weight.copy_(torch.from_numpy(np.ascontiguousarray(W.T)))
                 layer.bias.copy_(torch.from_numpy(b))
             layers += [layer, torch.nn.ReLU()]
-        self.model = torch.nn.Sequential(*layers[:-1])
+            if problem.dropout:
+                layers.append(torch.nn.Dropout(problem.dropout))
+        torch.manual_seed(problem.seed)
+        n_behind_last = 2 if problem.dropout else 1
+        self.model = torch.nn.Sequential(*layers[:-n_behind_last])
 
     def weights(self) -> Weights:
         linear = [m for m in self.model if isinstance(m, torch.nn.Linear)]
@@ -41,9 +47,14 @@ class TorchEager(_TorchPeer):
 
     def setup(self, problem: Problem, threads: int) -> None:
         super().setup(problem, threads)
-        self.optimizer = torch.optim.SGD(
-            self.model.parameters(), lr=problem.learning_rate, fused=True
-        )
+        self.optimizer = self._make_optimizer(problem)
+
+    def _make_optimizer(self, problem: Problem) -> torch.optim.Optimizer:
+        parameters, rate = self.model.parameters(), problem.learning_rate
+        if problem.optimizer == "adam":
+            return torch.optim.Adam(parameters, lr=rate, fused=True)
+        momentum = 0.9 if problem.optimizer == "momentum" else 0.0
+        return torch.optim.SGD(parameters, lr=rate, momentum=momentum, fused=True)
 
     def run_epoch(self, order: NDArray[np.int64]) -> None:
         for rows in torch.from_numpy(order).split(self.problem.batch_size):
@@ -69,24 +80,42 @@ class TorchCompiled(_TorchPeer):
     def setup(self, problem: Problem, threads: int) -> None:
         super().setup(problem, threads)
         self.params = {name: p.detach() for name, p in self.model.named_parameters()}
+        n_slots = {"sgd": 0, "momentum": 1, "adam": 2}[problem.optimizer]
+        self.slots = {
+            name: [torch.zeros_like(p) for _ in range(n_slots)] for name, p in self.params.items()
+        }
+        self.t = torch.zeros(())
         # Whole batches and the shorter last one are two graphs, both compiled in the warm-up.
         self.step = torch.compile(self._step, dynamic=False)
 
-    def _step(
-        self, params: dict[str, torch.Tensor], X: torch.Tensor, y: torch.Tensor, rows: torch.Tensor
-    ) -> None:
+    def _step(self, X: torch.Tensor, y: torch.Tensor, rows: torch.Tensor) -> None:
         def loss(p: dict[str, torch.Tensor]) -> torch.Tensor:
             return nnf.cross_entropy(torch.func.functional_call(self.model, p, (X[rows],)), y[rows])
 
-        gradients = torch.func.grad(loss)(params)
-        for name, p in params.items():
-            # Not add_(gradient, alpha=-rate): Inductor (PyTorch 2.13) then computes wrong weights.
-            p.sub_(self.problem.learning_rate * gradients[name])
+        gradients = torch.func.grad(loss)(self.params)
+        self.t.add_(1)
+        for name, p in self.params.items():
+            self._update(p, gradients[name], self.slots[name])
+
+    def _update(self, p: torch.Tensor, g: torch.Tensor, slots: list[torch.Tensor]) -> None:
+        # Not add_(gradient, alpha=-rate): Inductor (PyTorch 2.13) then computes wrong weights.
+        rate = self.problem.learning_rate
+        if self.problem.optimizer == "sgd":
+            p.sub_(rate * g)
+        elif self.problem.optimizer == "momentum":
+            slots[0].copy_(0.9 * slots[0] + g)
+            p.sub_(rate * slots[0])
+        else:
+            m, v = slots
+            m.copy_(0.9 * m + 0.1 * g)
+            v.copy_(0.999 * v + 0.001 * g * g)
+            m_hat, v_hat = m / (1 - 0.9**self.t), v / (1 - 0.999**self.t)
+            p.sub_(rate * m_hat / (v_hat.sqrt() + 1e-8))
 
     @torch.no_grad()
     def run_epoch(self, order: NDArray[np.int64]) -> None:
         for rows in torch.from_numpy(order).split(self.problem.batch_size):
-            self.step(self.params, self.X, self.y, rows)
+            self.step(self.X, self.y, rows)
 
     def calls(self, X: NDArray[np.float32]) -> dict[str, Callable[[], Any]]:
         import torch._inductor.config as inductor
