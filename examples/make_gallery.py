@@ -14,6 +14,7 @@ PICTURES = Path(__file__).resolve().parents[1] / "docs" / "pictures"
 NAMES = [
     "loss_slope",
     "training_loop",
+    "learning_rates",
     "decision_boundaries",
     "mnist",
     "hidden_weights",

@@ -77,6 +77,18 @@ def test_C25_the_loop_with_its_own_update_has_the_loss_curve_of_fit(run):
     assert by_fit[-1] < 0.5 * by_fit[0]
 
 
+def test_C36_too_large_a_rate_jumps_over_the_minimum(run):
+    losses, reports = run("learning_rates")
+    *good, largest = losses
+    for rate in good:
+        assert np.all(np.diff(losses[rate][:20]) <= 0)
+    assert np.all(np.diff(losses[largest]) > 0)
+    assert list(reports) == [largest]
+    assert re.search(
+        r"diverged .* learning rate 1\.1.* try a learning rate of 0\.11", reports[largest]
+    )
+
+
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
 def test_examples_use_public_names_only(path):
     text = path.read_text(encoding="utf-8")
