@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from fastnn import _validate
+from fastnn import _restarts, _validate
+from fastnn._data import FitData, check_batch_size
+from fastnn._targets import check_classes
 from fastnn._training import Training
 from fastnn.callbacks import Callback, Convergence, check_callbacks
 from fastnn.history import History
@@ -17,13 +19,14 @@ class Fitting:
 
     classes: Any
     history: History | None
+    loss: Any
+    n_outputs: int
+    _build: Any
     _parameters: Any
     _stepper: Any
-    _check_input: Any
-    _check_y: Any
-    _build: Any
 
     def _prepare_fitting(self) -> None:
+        self._optimizer: SGD | None = None  # of the last fit, for partial_fit
         self._writer = threading.Lock()
         self._fitter: int | None = None  # the thread that holds it
 
@@ -33,12 +36,13 @@ class Fitting:
         y,
         *,
         epochs: int = 10,
-        batch_size: int = 32,
+        batch_size: int | str = 32,
         optimizer: SGD | None = None,
         validation=None,
         callbacks=(),
         tol: float | None = None,
         patience: int = 5,
+        n_restarts: int = 1,
         shuffle: bool = True,
         progress: bool = False,
     ) -> History:
@@ -49,12 +53,15 @@ class Fitting:
         X : array-like (n_rows, n_features)
         y : array-like (n_rows,) or (n_rows, n_outputs)
             Class labels (integers, booleans or strings), rows of class probabilities, or values.
-        epochs, batch_size : int
-            The last batch of an epoch may be shorter.
+        epochs : int
+        batch_size : int or "all"
+            Rows of a step; the last batch of an epoch may be shorter. "all", as any number from
+            that of the rows on, is gradient descent on the whole data set.
         optimizer : SGD, optional
             By default ``SGD()``.
-        validation : (X, y), optional
-            Evaluated after each epoch.
+        validation : (X, y) or float, optional
+            Evaluated after each epoch. A share of the rows, between 0 and 1, is drawn by the seed,
+            the same in every fit of as many rows, and not trained on.
         callbacks : list of Callback or function
             See `fastnn.callbacks.Callback`. A function is called after each epoch.
         tol : float, optional
@@ -62,6 +69,11 @@ class Fitting:
             has not fallen by more than `tol` in `patience` epochs.
         patience : int, default 5
             Of `tol`.
+        n_restarts : int, default 1
+            Train so many times, first from the present weights, then from other random ones, and
+            keep the network (with its seed) that ends with the lowest val_loss; without a
+            validation set, loss. The seeds follow from the network's. ``history`` is that of the
+            one kept; ``history.restarts`` lists seed, loss and val_loss of all.
         shuffle : bool, default True
             A new order of the rows in each epoch.
         progress : bool, default False
@@ -90,35 +102,103 @@ class Fitting:
         DivergenceWarning
             When the loss ends more than a tenth above that of the first epoch.
         """
-        epochs = _validate.check_int("epochs", epochs, 1)
-        batch_size = _validate.check_int("batch_size", batch_size, 1)
-        optimizer = check_optimizer(optimizer)
-        watchers = _list_watchers(callbacks, tol, patience)
-        X = self._check_input(X)
-        labels, targets, classes = self._check_y(y, len(X), self.classes)
-        if validation is not None:
-            validation = self._check_validation(validation, X.shape[1], classes)
+        options = {
+            "epochs": _validate.check_int("epochs", epochs, 1),
+            "batch_size": check_batch_size(batch_size),
+            "optimizer": check_optimizer(optimizer),
+            "shuffle": bool(shuffle),
+            "callbacks": _list_watchers(callbacks, tol, patience),
+        }
+        n_restarts = _validate.check_int("n_restarts", n_restarts, 1)
+        data = FitData(self, X, y, self.classes, validation)
         self._begin_fitting()
         try:
-            if self._parameters is None:
-                self._build(X.shape[1])
-            self.classes = classes
-            self._stepper = None
-            training = Training(
-                self,
-                (X, labels, targets),
-                batch_size=batch_size,
-                optimizer=optimizer,
-                shuffle=shuffle,
-                epochs=epochs,
-                validation=validation,
-                callbacks=watchers,
-            )
-            self.history = training.history
-            training.run(progress)
-            return training.history
+            self._accept(data)
+
+            def train() -> History:
+                return self._train(data, History(), progress, **options)
+
+            if n_restarts == 1:
+                return train()
+            return _restarts.fit_best(self, n_restarts, train)
         finally:
             self._end_fitting()
+
+    def partial_fit(
+        self,
+        X,
+        y,
+        *,
+        classes=None,
+        batch_size: int | str = 32,
+        optimizer: SGD | None = None,
+        shuffle: bool = True,
+    ) -> History:
+        """One epoch over these rows, going on from the present weights: for data in portions.
+
+        Parameters
+        ----------
+        X : array-like (n_rows, n_features)
+        y : array-like
+            As in `fit`.
+        classes : array-like, optional
+            All labels that will ever come, in the order of the outputs. Needed by the first call
+            where the labels are no integers 0, 1, ... and its rows do not have them all.
+        batch_size : int or "all"
+        optimizer : SGD, optional
+            By default that of the last `fit` or `partial_fit`, with its state.
+        shuffle : bool, default True
+
+        Returns
+        -------
+        History
+            Of all calls since the last `fit`, that fit included: one row more.
+
+        Raises
+        ------
+        ValueError, TypeError, DivergenceError, KeyboardInterrupt
+            As `fit`; and ValueError for `classes` other than the network's.
+        """
+        options: dict[str, Any] = {
+            "epochs": 1,
+            "batch_size": check_batch_size(batch_size),
+            "optimizer": check_optimizer(optimizer or self._optimizer),
+            "shuffle": bool(shuffle),
+            "callbacks": [],
+        }
+        data = FitData(self, X, y, self._merge_classes(classes), None)
+        history = self.history or History()
+        self._begin_fitting()
+        try:
+            self._accept(data)
+            return self._train(data, history, False, **options)
+        finally:
+            self._end_fitting()
+
+    def _accept(self, data: FitData) -> None:
+        """Build the network for checked data, where it is not; from here on nothing is refused."""
+        if self._parameters is None:
+            self._build(data.X.shape[1])
+        self.classes = data.classes
+        self.input_scaling, self.target_scaling = data.input_scaling, data.target_scaling
+        self._stepper = None
+
+    def _train(self, data: FitData, history: History, progress: bool, **options) -> History:
+        self.history, self._optimizer = history, options["optimizer"]
+        training = Training(self, data, history, **options)
+        training.run(progress)
+        return history
+
+    def _merge_classes(self, classes):
+        """The network's classes, where `classes` agrees with them, or else these."""
+        classes = check_classes(classes, self.loss, self.n_outputs)
+        if classes is None or self.classes is None:
+            return self.classes if classes is None else classes
+        if classes.tolist() != self.classes.tolist():
+            raise ValueError(
+                f"classes is {classes.tolist()}, but the network has {self.classes.tolist()}"
+            )
+        return self.classes
 
     def _begin_fitting(self) -> None:
         if not self._writer.acquire(blocking=False):
@@ -138,14 +218,6 @@ class Fitting:
         if self._fitter == threading.get_ident():
             raise RuntimeError("model is being fitted: a callback cannot fit it as well")
         raise RuntimeError("model is being fitted in another thread; wait for it to end")
-
-    def _check_validation(self, validation, n_features: int, classes):
-        if not isinstance(validation, (tuple, list)) or len(validation) != 2:
-            raise ValueError(f"validation must be a pair (X, y), got {type(validation).__name__}")
-        X, y = validation
-        X = self._check_input(X, "validation X", n_features)
-        labels, targets, _ = self._check_y(y, len(X), classes, "validation y")
-        return X, labels, targets
 
 
 def _list_watchers(callbacks, tol: float | None, patience: int) -> list[Callback]:

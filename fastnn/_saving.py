@@ -7,14 +7,24 @@ import os
 import numpy as np
 
 from fastnn import _validate, model_file
+from fastnn._scaling import Scaling
 from fastnn.initializers import describe_initializer, parse_initializer
 from fastnn.layers import Dense
 
-_HEADER_KEYS = {"layers", "loss", "n_features", "dtype", "seed", "epoch", "classes"}
+_HEADER_KEYS = {
+    "layers", "loss", "n_features", "dtype", "seed", "epoch", "classes", "scale_inputs",
+    "scale_targets",
+}  # fmt: skip
+_SCALINGS = ("input_scaling", "target_scaling")
 
 
 def save_network(net, path) -> None:
     """Write settings and parameters to `path`, atomically."""
+    model_file.write_model(path, *describe_network(net))
+
+
+def describe_network(net) -> tuple[dict, dict[str, np.ndarray]]:
+    """A network as a header and tensors."""
     header = {
         "layers": [
             {
@@ -31,28 +41,37 @@ def save_network(net, path) -> None:
         "seed": net.seed,
         "epoch": net._epoch,
         "classes": None if net.classes is None else net.classes.tolist(),
+        "scale_inputs": net.scale_inputs,
+        "scale_targets": net.scale_targets,
     }
-    model_file.write_model(path, header, _name_parameters(net))
+    return header, {**_name_parameters(net), **_name_scalings(net)}
 
 
 def load_network(make_network, path, n_threads: int | None):
     """The network that `save_network` wrote; `make_network` is the class."""
     header, tensors = model_file.read_model(path)
     try:
-        if set(header) != _HEADER_KEYS:
-            raise ValueError(f"fields {sorted(header)}, expected {sorted(_HEADER_KEYS)}")
-        layers = [_make_layer(**settings) for settings in header["layers"]]
-        options = {key: header[key] for key in ("dtype", "seed", "classes")}
-        net = make_network(layers, header["loss"], n_threads=n_threads, **options)
-        n_features = _validate.check_int("n_features", header["n_features"], 1)
-        _check_size(layers, n_features, tensors)
-        net._build(n_features, initialize=False)
-        net._epoch = _validate.check_int("epoch", header["epoch"], 0, 2**32 - 1)
-        _set_parameters(net, tensors)
+        return restore_network(make_network, header, tensors, n_threads)
     except (TypeError, ValueError, KeyError) as error:
         raise model_file.CorruptModelError(
             os.fsdecode(path), "header", "the description of a network", str(error)
         ) from None
+
+
+def restore_network(make_network, header, tensors, n_threads: int | None):
+    """The network of which `describe_network` gave header and tensors."""
+    if set(header) != _HEADER_KEYS:
+        raise ValueError(f"fields {sorted(header)}, expected {sorted(_HEADER_KEYS)}")
+    layers = [_make_layer(**settings) for settings in header["layers"]]
+    names = ("dtype", "seed", "classes", "scale_inputs", "scale_targets")
+    options = {name: header[name] for name in names}
+    net = make_network(layers, header["loss"], n_threads=n_threads, **options)
+    n_features = _validate.check_int("n_features", header["n_features"], 1)
+    tensors = _set_scalings(net, n_features, tensors)
+    _check_size(layers, n_features, tensors)
+    net._build(n_features, initialize=False)
+    net._epoch = _validate.check_int("epoch", header["epoch"], 0, 2**32 - 1)
+    _set_parameters(net, tensors)
     return net
 
 
@@ -70,6 +89,32 @@ def _check_size(layers, n_features: int, tensors) -> None:
     found = sum(tensor.size for tensor in tensors.values())
     if found != wanted:
         raise ValueError(f"{found} parameters in the file, where the layers need {wanted}")
+
+
+def _name_scalings(net) -> dict[str, np.ndarray]:
+    scalings = {name: getattr(net, name) for name in _SCALINGS}
+    return {
+        f"{name}.{part}": array
+        for name, scaling in scalings.items()
+        if scaling is not None
+        for part, array in vars(scaling).items()
+    }
+
+
+def _set_scalings(net, n_features: int, tensors) -> dict[str, np.ndarray]:
+    """Take the tensors of the scalings, and return the others."""
+    rest = dict(tensors)
+    kinds = (net.scale_inputs, net.scale_targets)
+    for name, kind, width in zip(_SCALINGS, kinds, (n_features, net.n_outputs), strict=True):
+        found = [rest.pop(f"{name}.{part}", None) for part in ("shift", "scale")]
+        if kind is None or all(array is None for array in found):  # none, or not fitted yet
+            if any(array is not None for array in found):
+                raise ValueError(f"tensors of a {name} that the header does not name")
+            continue
+        if any(array is None or array.shape != (width,) for array in found):
+            raise ValueError(f"{name} without {width} shifts and {width} scales")
+        setattr(net, name, Scaling(*(array.astype(np.float64) for array in found)))
+    return rest
 
 
 def _name_parameters(net) -> dict[str, np.ndarray]:

@@ -10,7 +10,6 @@ from tqdm import tqdm
 
 from fastnn import _programs, _threads
 from fastnn.divergence import DivergenceError, DivergenceWarning, describe_rise
-from fastnn.history import History
 
 
 class Training:
@@ -21,26 +20,31 @@ class Training:
     Parameters
     ----------
     net : Network
-    data : (X, labels, targets)
-    batch_size : int
+    data : FitData
+    history : History
+        Rows are appended to it.
+    batch_size : int or None
+        None: all rows.
     optimizer : SGD
     shuffle : bool
     epochs : int
-    validation : (X, labels, targets) or None
     callbacks : list of Callback
     """
 
     def __init__(
-        self, net, data, *, batch_size, optimizer, shuffle, epochs, validation, callbacks
+        self, net, data, history, *, batch_size, optimizer, shuffle, epochs, callbacks
     ) -> None:
-        n_rows = len(data[0])
+        n_rows = len(data.X)
+        batch_size = min(batch_size or n_rows, n_rows)
         self.net = net
         self.epochs = epochs
         self.steps_per_epoch = -(-n_rows // batch_size)
         self.learning_rate = optimizer.learning_rate
-        self.history = History()
-        self._n_rows, self._batch_size = n_rows, min(batch_size, n_rows)
-        self._validation, self._callbacks = validation, callbacks
+        self.history = history
+        self._n_rows_before = len(history)
+        history.stop_reason, history.converged = None, False
+        self._n_rows, self._batch_size = n_rows, batch_size
+        self._validation, self._callbacks = data.validation, callbacks
         self._position = net._epoch * self.steps_per_epoch  # steps, counted over all epochs
         self._end = self._position + epochs * self.steps_per_epoch
         plans = _programs.plan_training(
@@ -51,7 +55,12 @@ class Training:
             net._parameters, plans, net.loss.name, net._merged
         )
         self._engine.load_data(
-            *data, batch_size=self._batch_size, seed=net.seed, shuffle=bool(shuffle)
+            data.X,
+            data.labels,
+            data.targets,
+            batch_size=batch_size,
+            seed=net.seed,
+            shuffle=shuffle,
         )
 
     # --- what callbacks may use ----------------------------------------------------------------
@@ -184,7 +193,7 @@ class Training:
         history = self.history
         if history.stop_reason is None:
             history.stop_reason = f"all {self.epochs} epochs are done"
-        losses = [row["loss"] for row in history.epochs]
+        losses = [row["loss"] for row in history.epochs[self._n_rows_before :]]
         rise = describe_rise(losses, self.learning_rate)
         if rise is not None:
             history.stop_reason += f"; {rise}"

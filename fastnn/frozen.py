@@ -6,6 +6,7 @@ import numpy as np
 
 from fastnn import _programs
 from fastnn._core.frozen import FrozenPredictor
+from fastnn._data import scale
 from fastnn._targets import decide
 
 # Rows times multiply-adds of a row up to which a call keeps the GIL: some 20 µs of work.
@@ -24,7 +25,9 @@ class FrozenNetwork:
         self._classes = net.classes
         self._loss = net.loss
         self._n_threads = net.n_threads
-        self._check = net._check_input
+        self._dtype = net.dtype
+        self._scalings = net.input_scaling, net.target_scaling
+        self._check = net._check_unscaled
         self._pool = _programs.PredictorPool(net._require_built().copy(), net.dtype, frozen=True)
         self._scores = self._make_predictor(net._shapes["scores"], net.dtype)
         self._output = self._make_predictor(net._shapes["output"], net.dtype)
@@ -38,7 +41,7 @@ class FrozenNetwork:
             shapes[0].n_in,
             shapes[-1].n_out,
             dtype,
-            check=self._check,
+            check=lambda X: self._check(X)[0],
             run_many=lambda X, out: self._pool.run(X, shapes, self._n_threads, out),
             max_rows=_SMALL_CALL // per_row,
         )
@@ -53,16 +56,24 @@ class FrozenNetwork:
         out : ndarray (n_rows, n_outputs), optional
             Of the network's dtype, C-contiguous; filled and returned. Must not overlap X.
         """
-        return self._output.run(X, out)
+        return self._output.run(self._scale(X), out)
 
     def predict(self, X) -> np.ndarray:
         """Predicted classes or values, as `Network.predict` gives them."""
         if self._loss.takes_classes:
-            return decide(self._scores.run(X), self._classes)
-        output = self._output.run(X)
+            return decide(self._scores.run(self._scale(X)), self._classes)
+        output = self._output.run(self._scale(X))
+        if self._scalings[1] is not None:
+            output = self._scalings[1].undo(output)
         return output[:, 0] if output.shape[1] == 1 else output
 
     def predict_proba(self, X, out: np.ndarray | None = None) -> np.ndarray:
         """Probability of each class, (n_rows, n_outputs); `out` as in `forward`."""
         self._loss.require_classes()
-        return self._probabilities.run(X, out)
+        return self._probabilities.run(self._scale(X), out)
+
+    def _scale(self, X):
+        if self._scalings[0] is None:
+            return X
+        X, own = self._check(X)
+        return scale(X, self._scalings[0], self._dtype, "X", own)

@@ -6,6 +6,8 @@ import math
 import os
 from typing import Any
 
+import numpy as np
+
 
 class History:
     """The rows of a training run, in order.
@@ -22,12 +24,16 @@ class History:
         Why training ended, in words; None while it runs.
     converged : bool
         Whether it ended because the loss no longer fell: ``fit(tol=...)``.
+    restarts : list of dict
+        Seed, loss, val_loss and stop_reason of each of the trainings of ``fit(n_restarts=...)``,
+        of which this is the best; a loss of None where it diverged.
     """
 
     def __init__(self) -> None:
         self.epochs: list[dict[str, Any]] = []
         self.stop_reason: str | None = None
         self.converged = False
+        self.restarts: list[dict[str, Any]] = []
 
     def __len__(self) -> int:
         return len(self.epochs)
@@ -47,6 +53,24 @@ class History:
     def _columns(self) -> list[str]:
         return list(dict.fromkeys(name for row in self.epochs for name in row))
 
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as what JSON can hold; `from_dict` makes a History of it again."""
+        return {
+            "epochs": [{name: _plain(value) for name, value in row.items()} for row in self.epochs],
+            "stop_reason": self.stop_reason,
+            "converged": self.converged,
+            "restarts": [dict(restart) for restart in self.restarts],
+        }
+
+    @classmethod
+    def from_dict(cls, state: dict[str, Any]) -> History:
+        """The history that `to_dict` gave."""
+        history = cls()
+        history.epochs = [dict(row) for row in state["epochs"]]
+        history.stop_reason, history.converged = state["stop_reason"], state["converged"]
+        history.restarts = [dict(restart) for restart in state["restarts"]]
+        return history
+
     def __repr__(self) -> str:
         """An aligned table; of a long run, the first and the last rows."""
         if not self.epochs:
@@ -64,7 +88,9 @@ class History:
         return "\n".join(lines)
 
     def plot(self, path: str | os.PathLike[str]) -> str:
-        """Draw the learning curves into a picture: loss and, where validated, accuracy.
+        """Draw the learning curves into a picture.
+
+        The loss; where there is one, the accuracy; the learning rate, where it changes.
 
         Parameters
         ----------
@@ -93,13 +119,13 @@ class History:
             raise ImportError(
                 'plot needs matplotlib, which is not installed: pip install "fastnn[demo]"'
             ) from error
-        figure = Figure(figsize=(4.8 * (1 + self._has_accuracy()), 3.6), layout="constrained")
-        panels = figure.subplots(1, 1 + self._has_accuracy(), squeeze=False)[0]
-        self._draw(panels[0], "loss", {"loss": "training", "val_loss": "validation"})
-        if self._has_accuracy():
-            self._draw(panels[1], "accuracy", {"val_accuracy": "validation"})
-            panels[1].yaxis.set_major_formatter(PercentFormatter(1.0))
-        for axes in panels:
+        curves = self._list_curves()
+        figure = Figure(figsize=(4.8 * len(curves), 3.6), layout="constrained")
+        panels = figure.subplots(1, len(curves), squeeze=False)[0]
+        for axes, (title, names) in zip(panels, curves.items(), strict=True):
+            self._draw(axes, title, names)
+            if title == "accuracy":
+                axes.yaxis.set_major_formatter(PercentFormatter(1.0))
             axes.set_xlabel("epoch")
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.spines[["top", "right"]].set_visible(False)
@@ -109,8 +135,14 @@ class History:
         figure.savefig(path, dpi=150)
         return path
 
-    def _has_accuracy(self) -> bool:
-        return "val_accuracy" in self._columns()
+    def _list_curves(self) -> dict[str, dict[str, str]]:
+        """Titles of the panels, each with its columns and their labels."""
+        curves = {"loss": {"loss": "training", "val_loss": "validation"}}
+        if "val_accuracy" in self._columns():
+            curves["accuracy"] = {"val_accuracy": "validation"}
+        if len({row.get("learning_rate") for row in self.epochs}) > 1:
+            curves["learning rate"] = {"learning_rate": "training"}
+        return curves
 
     def _draw(self, axes, title: str, curves: dict[str, str]) -> None:
         axes.set_title(title)
@@ -121,6 +153,12 @@ class History:
                 values = [math.nan if value is None else value for value in getattr(self, name)]
                 colour = "tab:blue" if label == "training" else "tab:orange"
                 axes.plot(epochs, values, label=label, color=colour, **style)
+
+
+def _plain(value):
+    """A number of NumPy as one of Python; None for NaN and infinity, which JSON does not know."""
+    value = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _cell(value):

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastnn import _programs, _saving, _summary, _threads, _validate
+from fastnn import _programs, _saving, _scaling, _summary, _threads, _validate
+from fastnn._data import scale
 from fastnn._fitting import Fitting
 from fastnn._parameters import Parameters
 from fastnn._targets import check_classes, decide, encode_targets
@@ -40,6 +41,12 @@ class Network(Fitting):
         None chooses (one for small steps); an integer is exact.
     classes : array-like, optional
         The labels in the order of the outputs. By default the sorted labels of the first fit.
+    scale_inputs : {"minmax", "standard"}, optional
+        Scale each column of X to 0..1, or to mean 0 and variance 1, as it was in the training rows
+        of the first fit. All methods take X as it is; only single layers see it scaled.
+    scale_targets : {"minmax", "standard"}, optional
+        The same for y, undone in `predict`. Losses are those of scaled targets. For "mse" and its
+        like.
 
     Attributes
     ----------
@@ -63,6 +70,8 @@ class Network(Fitting):
         seed: int = 0,
         n_threads: int | None = None,
         classes=None,
+        scale_inputs: str | None = None,
+        scale_targets: str | None = None,
     ) -> None:
         self.layers = check_layers(layers)
         self.loss = Loss(loss)
@@ -72,6 +81,10 @@ class Network(Fitting):
         self.n_outputs = self.layers[-1].units
         self._merged = self.loss.check_output_activation(self.layers[-1].activation)
         self.classes = check_classes(classes, self.loss, self.n_outputs)
+        self.scale_inputs = _scaling.check_kind("scale_inputs", scale_inputs)
+        self.scale_targets = _scaling.check_target_kind(scale_targets, self.loss)
+        self.input_scaling: _scaling.Scaling | None = None
+        self.target_scaling: _scaling.Scaling | None = None
         self.n_features: int | None = None
         self.history: History | None = None
         self._epoch = 0  # of the next fit; the order of the rows depends on it
@@ -115,7 +128,7 @@ class Network(Fitting):
             raise
 
     def reset(self, seed: int | None = None) -> None:
-        """Start over: new random weights, biases at 0, epochs counted from 0.
+        """Start over: new random weights, biases at 0, epochs counted from 0, scaling unfitted.
 
         Parameters
         ----------
@@ -123,7 +136,12 @@ class Network(Fitting):
             By default the present one.
         """
         self._require_built()
-        seed = self.seed if seed is None else _validate.check_int("seed", seed, 0, 2**64 - 1)
+        self._start_over(
+            self.seed if seed is None else _validate.check_int("seed", seed, 0, 2**64 - 1)
+        )
+        self.input_scaling = self.target_scaling = None
+
+    def _start_over(self, seed: int) -> None:
         initial = [
             (layer.initializer or choose_initializer(layer.activation)).fill(
                 layer.weight.shape, seed, i
@@ -163,15 +181,37 @@ class Network(Fitting):
 
     # --- checks --------------------------------------------------------------------------------
 
-    def _check_input(self, X, name: str = "X", n_features: int | None = None) -> np.ndarray:
+    def _check_unscaled(self, X, name: str = "X", n_features: int | None = None):
+        """X as it came, and whether it is a copy; in float64 where scaling needs all its digits."""
+
         def find(array):
             return _threads.find_nonfinite(array, self.n_threads)
 
-        return _validate.as_matrix(X, name, self.dtype, n_features or self.n_features, find=find)
+        dtype = _scaling.choose_dtype(X, name) if self.scale_inputs else self.dtype
+        matrix = _validate.as_matrix(X, name, dtype, n_features or self.n_features, find=find)
+        return matrix, _scaling.is_own(matrix, X)
+
+    def _check_input(self, X) -> np.ndarray:
+        """X as the first layer takes it."""
+        X, own = self._check_unscaled(X)
+        self._require_scaling(self.scale_inputs, self.input_scaling)
+        return scale(X, self.input_scaling, self.dtype, "X", own)
 
     def _check_y(self, y, n_rows: int, classes, name: str = "y"):
-        """Labels and targets, one of them None, and the classes."""
-        return encode_targets(y, self.loss, classes, n_rows, self.n_outputs, self.dtype, name)
+        """Labels and unscaled targets, one of them None, and the classes."""
+        dtype = "float64" if self.scale_targets else self.dtype
+        return encode_targets(y, self.loss, classes, n_rows, self.n_outputs, dtype, name)
+
+    def _encode(self, X, y):
+        """X, labels and targets as the engine takes them, and the classes."""
+        X = self._check_input(X)
+        labels, targets, classes = self._check_y(y, len(X), self.classes)
+        self._require_scaling(self.scale_targets, self.target_scaling)
+        return X, labels, scale(targets, self.target_scaling, self.dtype, "y"), classes
+
+    def _require_scaling(self, kind: str | None, scaling) -> None:
+        if kind is not None and scaling is None:
+            raise ValueError("the network's scaling is not fitted yet: call fit first")
 
     # --- the explicit loop ---------------------------------------------------------------------
 
@@ -188,13 +228,13 @@ class Network(Fitting):
         -------
         float or ndarray
             With `y` the mean loss over the batch, ready for `backward`. Without, what the last
-            layer's activation gives, (batch, n_outputs).
+            layer's activation gives, (batch, n_outputs); scaled where targets are.
         """
-        X = self._check_input(X)
         if y is None:
+            X = self._check_input(X)
             self._build_for(X)
             return self._predictors.run(X, self._shapes["output"], self.n_threads)
-        labels, targets, classes = self._check_y(y, len(X), self.classes)
+        X, labels, targets, classes = self._encode(X, y)
         self._build_for(X)
         self.classes = classes
         if self._stepper is None or self._stepper.batch_size != len(X):
@@ -240,6 +280,8 @@ class Network(Fitting):
         if self.loss.takes_classes:
             return decide(self._run(X, "scores"), self.classes)
         output = self._run(X, "output")
+        if self.target_scaling is not None:
+            output = self.target_scaling.undo(output)
         return output[:, 0] if self.n_outputs == 1 else output
 
     def predict_proba(self, X) -> np.ndarray:
@@ -249,9 +291,10 @@ class Network(Fitting):
 
     def evaluate(self, X, y) -> dict[str, float]:
         """Mean "loss" on (X, y) and, for classifiers, the share of right answers, "accuracy"."""
-        X = self._check_input(X)
-        labels, targets, _ = self._check_y(y, len(X), self.classes)
-        scores = self._run(X, "scores")
+        self._require_built()
+        X, labels, targets, _ = self._encode(X, y)
+        self._check_readable()
+        scores = self._predictors.run(X, self._shapes["scores"], self.n_threads)
         return _programs.score(scores, self.loss, labels, targets)
 
     def freeze(self) -> FrozenNetwork:

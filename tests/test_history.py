@@ -103,6 +103,14 @@ def test_plot_without_validation_has_one_panel(tmp_path, drawn):
     assert b"<svg" in (tmp_path / "curves.svg").read_bytes()
 
 
+def test_plot_shows_a_learning_rate_that_changes(tmp_path, drawn):
+    history = make_history(validated=False)
+    history.epochs[-1]["learning_rate"] = 0.001
+    history.plot(tmp_path / "curves.png")
+    assert [axes.get_title() for axes in drawn[0].axes] == ["loss", "learning rate"]
+    assert drawn[0].axes[1].lines[0].get_ydata().tolist() == history.learning_rate
+
+
 def test_plot_leaves_gaps_where_a_column_is_missing(tmp_path, drawn):
     history = make_history()
     del history.epochs[1]["val_loss"]

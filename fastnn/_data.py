@@ -1,0 +1,111 @@
+"""What one fit trains on: checked, encoded, split and scaled, before a network changes."""
+
+from __future__ import annotations
+
+import numbers
+
+import numpy as np
+
+from fastnn import _scaling, _validate
+from fastnn._core.kernels import shuffle_indices
+from fastnn._scaling import Scaling
+
+_SPLIT = 2**32 - 1  # the epoch whose shuffle draws the validation rows: none that is trained
+
+
+class FitData:
+    """Training and validation rows in the network's dtype.
+
+    Parameters
+    ----------
+    net : Network
+        Nothing of it is changed.
+    X, y, validation
+        As users hand them to `fit`.
+    classes : ndarray or None
+
+    Attributes
+    ----------
+    X, labels, targets : ndarray
+        One of the last two is None.
+    validation : (X, labels, targets) or None
+    classes : ndarray or None
+    input_scaling, target_scaling : Scaling or None
+        The network's, or fitted to the training rows where it has none yet.
+    """
+
+    def __init__(self, net, X, y, classes, validation) -> None:
+        self._net = net
+        X, own = net._check_unscaled(X)
+        labels, targets, self.classes = net._check_y(y, len(X), classes)
+        held_out = None
+        if isinstance(validation, numbers.Real) and not isinstance(validation, bool):
+            rows, held_rows = split_rows(validation, len(X), net.seed)
+            held_out = tuple(_take(array, held_rows) for array in (X, labels, targets))
+            X, labels, targets = (_take(array, rows) for array in (X, labels, targets))
+            own = True
+        elif validation is not None:
+            held_out = self._check_validation(validation, X.shape[1])
+        self._scale(X, own, labels, targets, held_out)
+
+    def _check_validation(self, validation, n_features: int):
+        if not isinstance(validation, (tuple, list)) or len(validation) != 2:
+            raise ValueError(
+                "validation must be a pair (X, y) or a share of the rows such as 0.1, got "
+                f"{type(validation).__name__}"
+            )
+        X, y = validation
+        X, _ = self._net._check_unscaled(X, "validation X", n_features)
+        labels, targets, _ = self._net._check_y(y, len(X), self.classes, "validation y")
+        return X, labels, targets
+
+    def _scale(self, X, own: bool, labels, targets, held_out) -> None:
+        net = self._net
+        self.input_scaling: Scaling | None = net.input_scaling
+        self.target_scaling: Scaling | None = net.target_scaling
+        if net.scale_inputs and self.input_scaling is None:
+            self.input_scaling = _scaling.fit_scaling(net.scale_inputs, X, "X")
+        if net.scale_targets and self.target_scaling is None:
+            self.target_scaling = _scaling.fit_scaling(net.scale_targets, targets, "y")
+        self.X = scale(X, self.input_scaling, net.dtype, "X", own)
+        self.labels, self.targets = labels, scale(targets, self.target_scaling, net.dtype, "y")
+        self.validation = held_out
+        if held_out is not None:
+            X, labels, targets = held_out
+            X = scale(X, self.input_scaling, net.dtype, "validation X")
+            targets = scale(targets, self.target_scaling, net.dtype, "validation y")
+            self.validation = (X, labels, targets)
+
+
+def scale(X, scaling: Scaling | None, dtype: str, name: str, own: bool = False):
+    """Checked numbers as the layers see them; in place where X is a copy of one's own."""
+    if scaling is None or X is None:
+        return X
+    out = X if own and X.dtype == dtype else None
+    return _validate.as_matrix(scaling.apply(X, dtype, out), f"{name}, scaled,", dtype)
+
+
+def split_rows(share, n_rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to train and rows to validate on, each in their order: a function of its arguments."""
+    share = _validate.check_number("validation", share, 0, 1, low_open=True, high_open=True)
+    n_held = max(round(share * n_rows), 1)
+    if n_held >= n_rows:
+        raise ValueError(
+            f"validation={share:g} of {n_rows} rows leaves none to train on; use more rows or a "
+            "smaller share"
+        )
+    order = shuffle_indices(seed, _SPLIT, n_rows)
+    return np.sort(order[n_held:]), np.sort(order[:n_held])
+
+
+def _take(array, rows):
+    return None if array is None else array[rows]
+
+
+def check_batch_size(batch_size) -> int | None:
+    """Return a batch size; None stands for all rows."""
+    if batch_size == "all":
+        return None
+    if isinstance(batch_size, str):
+        raise ValueError(f"batch_size must be an integer or 'all', got {batch_size!r}")
+    return _validate.check_int("batch_size", batch_size, 1)

@@ -1,0 +1,78 @@
+"""Several trainings from different weights, of which the best is kept."""
+
+from __future__ import annotations
+
+import math
+
+from fastnn._core.kernels import fill_uniform
+from fastnn.divergence import DivergenceError
+from fastnn.history import History
+
+_STREAM = 2**32 - 1  # of random numbers: that of no layer
+
+
+def fit_best(net, n_restarts: int, train) -> History:
+    """Call `train` from the present weights, then from fresh ones; keep the best network.
+
+    Parameters
+    ----------
+    net : Network
+    n_restarts : int
+    train : callable
+        Trains `net` and returns its history, or raises DivergenceError.
+
+    Returns
+    -------
+    History
+        Of the best, with all of them in ``restarts``.
+
+    Raises
+    ------
+    DivergenceError
+        Where all have diverged; the network is as it was.
+    """
+    before, seed = _Kept(net), net.seed
+    best, lowest, records = None, math.inf, []
+    for i in range(n_restarts):
+        if i > 0:
+            before.restore(net)
+            net._start_over(derive_seed(seed, i))
+        try:
+            history = train()
+        except DivergenceError as error:
+            records.append({"seed": net.seed, "loss": None, "stop_reason": str(error)})
+            last_error = error
+            continue
+        row = history.epochs[-1]
+        records.append(_describe(net.seed, row, history))
+        score = row.get("val_loss", row["loss"])
+        if best is None or score < lowest:
+            best, lowest = _Kept(net), score
+    if best is None:
+        before.restore(net)
+        raise last_error
+    best.restore(net)
+    net.history.restarts = records
+    return net.history
+
+
+class _Kept:
+    """A network's weights and what belongs to them, as they are now."""
+
+    def __init__(self, net) -> None:
+        self._state = net._copy_state()
+        self._rest = (net.seed, net._epoch, net.history)
+
+    def restore(self, net) -> None:
+        net._restore_state(self._state)
+        net.seed, net._epoch, net.history = self._rest
+
+
+def _describe(seed: int, row: dict, history: History) -> dict:
+    losses = {name: row[name] for name in ("loss", "val_loss") if name in row}
+    return {"seed": seed, **losses, "stop_reason": history.stop_reason}
+
+
+def derive_seed(seed: int, i: int) -> int:
+    """The seed of the i-th restart: 53 random bits, a function of its arguments."""
+    return int(fill_uniform(seed, _STREAM, 0.0, 1.0, i)[-1] * 2**53)

@@ -1,0 +1,205 @@
+"""What `fit` may be asked for: restarts, portions of data, validation by a share, batch sizes."""
+
+import json
+
+import common
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn._restarts import derive_seed
+
+RATE = fastnn.SGD(0.1)
+
+
+def make(units=3, **options):
+    return fastnn.Network([fastnn.Dense(6, "tanh"), fastnn.Dense(units)], n_features=5, **options)
+
+
+def make_data(rng, n_rows=60):
+    return common.make_classes(rng, n_rows, 5, 3)
+
+
+# --- several random initialisations --------------------------------------------------------------
+
+
+def test_C17_the_best_of_several_restarts_is_kept(dtype, rng):
+    X, y = make_data(rng)
+    net, twin = make(dtype=dtype, seed=4), make(dtype=dtype, seed=4)
+    history = net.fit(X, y, epochs=4, optimizer=RATE, n_restarts=5)
+    seeds = [4, *(derive_seed(4, i) for i in range(1, 5))]
+    losses = []
+    for seed in seeds:
+        twin.reset(seed)
+        losses.append(twin.fit(X, y, epochs=4, optimizer=RATE).loss[-1])
+    assert [restart["seed"] for restart in history.restarts] == seeds
+    assert [restart["loss"] for restart in history.restarts] == losses
+    assert len(set(losses)) == 5
+    best = int(np.argmin(losses))
+    assert best != 4  # so that the last is not kept by chance
+    twin.reset(seeds[best])
+    assert twin.fit(X, y, epochs=4, optimizer=RATE).loss == history.loss == net.history.loss
+    assert common.same_bits(net.parameter_vector, twin.parameter_vector)
+    assert net.seed == seeds[best]
+    again = make(dtype=dtype, seed=4)
+    again.fit(X, y, epochs=4, optimizer=RATE, n_restarts=5)
+    assert common.same_bits(net.parameter_vector, again.parameter_vector)
+    assert again.fit(X, y, epochs=1).loss == net.fit(X, y, epochs=1).loss
+
+
+def test_restarts_are_judged_by_validation_where_there_is_one(rng):
+    X, y = make_data(rng)
+    net = make()
+    history = net.fit(X, y, epochs=3, optimizer=RATE, n_restarts=4, validation=0.25)
+    losses = [restart["val_loss"] for restart in history.restarts]
+    assert history.val_loss[-1] == min(losses)
+
+
+def test_the_first_restart_goes_on_from_the_present_weights(rng):
+    X, y = make_data(rng)
+    net, twin = make(), make()
+    for each in (net, twin):
+        each.fit(X, y, epochs=200, optimizer=RATE)
+    history = net.fit(X, y, epochs=1, optimizer=RATE, n_restarts=3)
+    assert twin.fit(X, y, epochs=1, optimizer=RATE).loss == history.loss
+    assert history.epoch == [200]
+    assert common.same_bits(net.parameter_vector, twin.parameter_vector)
+
+
+def test_restarts_that_diverge_are_left_out(rng):
+    X, y = make_data(rng)
+    net = make()
+    before = net.parameter_vector.copy()
+
+    def spoil(fit):
+        if net.seed == 0:
+            net.parameter_vector[...] = np.float32(1e38)
+
+    history = net.fit(X, y, epochs=2, optimizer=RATE, n_restarts=2, callbacks=[spoil])
+    assert history.restarts[0]["loss"] is None
+    assert "diverged" in history.restarts[0]["stop_reason"]
+    assert net.seed == derive_seed(0, 1)
+
+    def spoil_all(fit):
+        net.parameter_vector[...] = np.float32(1e38)
+
+    net.reset(0)
+    with pytest.raises(fastnn.DivergenceError):
+        net.fit(X, y, epochs=2, optimizer=RATE, n_restarts=3, callbacks=[spoil_all])
+    assert common.same_bits(net.parameter_vector, before)
+    assert net.seed == 0
+
+
+# --- portions ------------------------------------------------------------------------------------
+
+
+def test_partial_fit_is_one_epoch_that_goes_on(dtype, rng):
+    X, y = make_data(rng)
+    net, twin = make(dtype=dtype), make(dtype=dtype)
+    for rows in (slice(0, 20), slice(20, 60), slice(0, 20)):
+        history = net.partial_fit(X[rows], y[rows], batch_size=8, optimizer=RATE)
+        twin.fit(X[rows], y[rows], epochs=1, batch_size=8, optimizer=RATE)
+    assert common.same_bits(net.parameter_vector, twin.parameter_vector)
+    assert history.epoch == [0, 1, 2]
+    assert history is net.history
+
+
+def test_partial_fit_keeps_the_optimizer_of_the_last_call(rng):
+    X, y = make_data(rng)
+    net = make()
+    net.fit(X, y, epochs=1, optimizer=fastnn.SGD(0.25))
+    assert net.partial_fit(X, y).learning_rate == [0.25, 0.25]
+    assert net.partial_fit(X, y, optimizer=fastnn.SGD(0.5)).learning_rate[-1] == 0.5
+    assert net.partial_fit(X, y).learning_rate[-1] == 0.5
+    assert make().partial_fit(X, y).learning_rate == [fastnn.SGD().learning_rate]
+
+
+def test_partial_fit_is_told_the_classes_that_will_come(rng):
+    X, y = make_data(rng)
+    names = np.array(["Madrid", "Barcelona", "Milan"])
+    net = make()
+    with pytest.raises(ValueError, match="pass classes="):
+        net.partial_fit(X[:1], names[:1])
+    net.partial_fit(X[:1], names[:1], classes=names)
+    net.partial_fit(X, names[y])
+    net.partial_fit(X, names[y], classes=names)
+    assert net.classes.tolist() == names.tolist()
+    with pytest.raises(ValueError, match=r"classes is .* but the network has"):
+        net.partial_fit(X, names[y], classes=names[::-1])
+    assert len(net.history) == 3
+
+
+# --- validation by a share -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("share", "n_held"), [(0.25, 15), (0.001, 1), (0.9, 54)])
+def test_a_share_of_the_rows_validates(share, n_held, rng):
+    """Drawn by the seed, apart from the rows that are trained."""
+    X = np.arange(60, dtype=float)[:, None] / 60
+    net = fastnn.Network([fastnn.Dense(1)], "mse", n_features=1, seed=3)
+    seen = []
+    net.fit(X, X, epochs=2, validation=share, callbacks=[lambda fit: seen.append(fit._validation)])
+    held, labels, targets = seen[0]
+    assert labels is None
+    assert len(held) == len(targets) == n_held
+    order = np.sort(fastnn._core.kernels.shuffle_indices(3, 2**32 - 1, 60)[:n_held])
+    np.testing.assert_allclose(held[:, 0] * 60, order, rtol=1e-6)
+    rest = np.delete(X, order, axis=0)
+    twin = fastnn.Network([fastnn.Dense(1)], "mse", n_features=1, seed=3)
+    assert twin.fit(rest, rest, epochs=2, validation=(held, held)).loss == net.history.loss
+    assert twin.history.val_loss == net.history.val_loss
+
+
+@pytest.mark.parametrize(
+    ("validation", "error", "message"),
+    [
+        (0.0, ValueError, "validation must be greater than 0 and less than 1"),
+        (1.0, ValueError, "less than 1"),
+        (0.999, ValueError, "leaves none to train on"),
+        (True, ValueError, "must be a pair"),
+        ("0.1", ValueError, "a pair .* or a share"),
+    ],
+)
+def test_shares_out_of_range(validation, error, message, rng):
+    with pytest.raises(error, match=message):
+        make().fit(*make_data(rng), validation=validation)
+
+
+# --- batch sizes ---------------------------------------------------------------------------------
+
+
+def test_C11_from_single_examples_to_the_whole_data_set(dtype, rng):
+    """Steps by hand, for batches of 1, 32 and all rows."""
+    X, y = make_data(rng)
+    for batch_size, rows in [(1, 1), (32, 32), ("all", 60), (60, 60), (10**9, 60)]:
+        net, twin = make(dtype=dtype), make(dtype=dtype)
+        net.fit(X, y, epochs=2, batch_size=batch_size, optimizer=RATE)
+        for epoch in range(2):
+            for xb, yb in fastnn.batches(X, y, rows, epoch=epoch):
+                twin.forward(xb, yb)
+                twin.backward()
+                RATE.step(twin)
+        assert common.same_bits(net.parameter_vector, twin.parameter_vector), batch_size
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, "half"])
+def test_batch_sizes_that_cannot_be(batch_size, rng):
+    with pytest.raises(ValueError, match="batch_size must be"):
+        make().fit(*make_data(rng), batch_size=batch_size)
+
+
+# --- the history ---------------------------------------------------------------------------------
+
+
+def test_a_history_goes_through_json(rng):
+    X, y = make_data(rng)
+    history = make().fit(X, y, epochs=3, validation=0.2, n_restarts=2, tol=0.0)
+    history.epochs[0]["score"] = np.float32(0.5)
+    history.epochs[1]["score"] = np.nan
+    text = json.dumps(history.to_dict(), allow_nan=False)
+    again = fastnn.History.from_dict(json.loads(text))
+    assert again.loss == history.loss
+    assert again.score == [0.5, None, None]
+    assert again.restarts == history.restarts
+    assert (again.stop_reason, again.converged) == (history.stop_reason, history.converged)
+    assert again.to_dict() == history.to_dict()
