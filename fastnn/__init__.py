@@ -9,6 +9,7 @@ from fastnn.divergence import DivergenceError, DivergenceWarning
 from fastnn.frozen import FrozenNetwork
 from fastnn.history import History
 from fastnn.layers import Dense
+from fastnn.many import fit_many
 from fastnn.model_file import CorruptModelError
 from fastnn.network import Network, load
 from fastnn.optimizers import SGD
@@ -27,6 +28,7 @@ __all__ = [
     "__version__",
     "batches",
     "datasets",
+    "fit_many",
     "initializers",
     "load",
     "show_config",

@@ -113,11 +113,16 @@ def limit_blas(plan) -> contextlib.AbstractContextManager:
     return _blas_limit if plan.uses_blas else contextlib.nullcontext()
 
 
+_worker = threading.local()  # in threads of run_many: the event that tells them to give up
+
+
 def run_interruptibly(function, request_stop):
     """Call `function` in a fresh thread and return what it returns.
 
     On Ctrl-C, `request_stop` is called, the thread is waited for, and KeyboardInterrupt goes on.
+    Ctrl-C is seen by the main thread alone; a thread of `run_many` hears of it from there.
     """
+    cancelled = getattr(_worker, "cancelled", None)
     outcome: dict = {}
     done = threading.Event()  # and not Thread.join, which Ctrl-C breaks before Python 3.13
 
@@ -132,7 +137,8 @@ def run_interruptibly(function, request_stop):
     threading.Thread(target=target, name="fastnn", daemon=True).start()
     try:
         while not done.wait(_POLL_SECONDS):
-            pass
+            if cancelled is not None and cancelled.is_set():
+                raise KeyboardInterrupt
     except BaseException:
         request_stop()
         while not done.is_set():
@@ -149,3 +155,30 @@ def run_detached(function, n_threads: int):
     if n_threads == 1:
         return function()
     return run_interruptibly(function, lambda: None)
+
+
+def run_many(functions, n_workers: int) -> list:
+    """Call all functions, `n_workers` at once, and return their results or errors in order.
+
+    On Ctrl-C those that run are stopped, the others are not begun, and KeyboardInterrupt goes on.
+    """
+    cancelled = threading.Event()
+
+    def call(function):
+        _worker.cancelled = cancelled
+        try:
+            if cancelled.is_set():
+                raise KeyboardInterrupt
+            return function()
+        except BaseException as error:
+            return error
+
+    with concurrent.futures.ThreadPoolExecutor(n_workers, "fastnn-many") as pool:
+        futures = [pool.submit(call, function) for function in functions]
+        try:
+            while concurrent.futures.wait(futures, _POLL_SECONDS).not_done:
+                pass
+        except BaseException:
+            cancelled.set()
+            raise
+    return [future.result() for future in futures]

@@ -26,6 +26,7 @@ PYTHON_ROWS = [
     ["cli.train"],
     ["cli.confusion"],
     ["__init__"],
+    ["many"],
     ["_config", "network", "datasets", "batches"],
     ["_fitting", "_saving", "_summary", "frozen"],
     ["_training", "_restarts", "_data"],

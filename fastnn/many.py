@@ -1,0 +1,109 @@
+"""fit_many: whole networks side by side, one on each core.
+
+A small network leaves a second core idle: its steps are over before another thread has begun. So
+each network of many is trained by one thread, which keeps its weights in the cache of one core, and
+as many networks as there are threads are trained at once. All of them read the same rows.
+
+Rejected: one engine that takes a mini-batch through all networks in turn. The rows would be read
+once for all, but the weights of each network would leave the cache at every step.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import numpy as np
+
+from fastnn import _threads
+from fastnn._validate import as_matrix
+from fastnn.history import History
+from fastnn.network import Network
+
+
+def fit_many(
+    networks: Sequence[Network],
+    X,
+    y,
+    *,
+    rows=None,
+    optimizer=None,
+    n_threads: int | None = None,
+    **options,
+) -> list[History]:
+    """Train many networks over the same data, as `Network.fit` would one after the other.
+
+    Parameters
+    ----------
+    networks : sequence of Network
+        Different objects. Each is trained by one thread, whatever its own ``n_threads``; its
+        weights have the same bits for any number of threads.
+    X : array-like (n_rows, n_features)
+    y : array-like
+    rows : sequence of array-like, optional
+        The rows that each network is trained on: integers or booleans, one array per network, as
+        for the folds of a cross-validation.
+    optimizer : optimizer or sequence of optimizers, optional
+        One per network, or one for all, of which each gets a copy.
+    n_threads : int, optional
+        Networks that are trained at once. By default the CPUs of this process.
+    **options
+        Of `Network.fit`, the same for all.
+
+    Returns
+    -------
+    list of History
+        In the order of the networks.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As from `Network.fit`, for the first network that refuses.
+    DivergenceError
+        Of the first network that diverged, once all others have been trained.
+    KeyboardInterrupt
+        On Ctrl-C; every network keeps the weights of its last whole step.
+    """
+    networks = list(networks)
+    if len({id(net) for net in networks}) != len(networks):
+        raise ValueError("networks holds the same network twice; make one for each training")
+    optimizers = _one_for_each("optimizer", optimizer, len(networks))
+    parts = _select_rows(rows, networks, X, y)
+    n_workers = _threads.check_n_threads(n_threads) or _threads.count_available()
+
+    def make_fit(net, optimizer, part):
+        def fit():
+            n_threads, net.n_threads = net.n_threads, 1
+            try:
+                return net.fit(*part, optimizer=optimizer, **options)
+            finally:
+                net.n_threads = n_threads
+
+        return fit
+
+    fits = [make_fit(*each) for each in zip(networks, optimizers, parts, strict=True)]
+    results = _threads.run_many(fits, n_workers)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return results
+
+
+def _one_for_each(name: str, value, n: int) -> list:
+    """A list of `n`: the given ones, or copies of the only one."""
+    if not isinstance(value, (list, tuple)):
+        return [copy.deepcopy(value) for _ in range(n)]
+    if len(value) != n:
+        raise ValueError(f"{name} has {len(value)} entries for {n} networks; expected {n}")
+    return list(value)
+
+
+def _select_rows(rows, networks, X, y) -> list[tuple]:
+    """(X, y) for each network; X is converted once where all networks have one dtype."""
+    dtypes = {net.dtype for net in networks}
+    if len(dtypes) == 1:
+        X = as_matrix(X, "X", dtypes.pop())
+    if rows is None:
+        return [(X, y)] * len(networks)
+    X, y = np.asarray(X), np.asarray(y)
+    return [(X[part], y[part]) for part in _one_for_each("rows", list(rows), len(networks))]
