@@ -15,6 +15,7 @@ NAMES = [
     "loss_slope",
     "training_loop",
     "learning_rates",
+    "rate_schedules",
     "decision_boundaries",
     "mnist",
     "hidden_weights",

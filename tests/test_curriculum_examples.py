@@ -31,6 +31,18 @@ def run(monkeypatch, tmp_path):
             del sys.modules[name]
 
 
+def test_C04_rates_that_fall_are_in_the_history(run):
+    histories = run("rate_schedules", quick=True)
+    rates = {name: [row["learning_rate"] for row in rows] for name, rows in histories.items()}
+    epochs = np.arange(12)
+    assert rates["constant"] == [0.5] * 12
+    np.testing.assert_allclose(rates["step"], 0.5 * 0.3 ** (epochs // 4))
+    np.testing.assert_allclose(rates["exponential"], 0.5 * 0.75**epochs)
+    np.testing.assert_allclose(rates["1/t"], 0.5 / (1 + 0.8 * epochs))
+    for rows in histories.values():
+        assert rows[-1]["loss"] < rows[0]["loss"]
+
+
 @pytest.mark.skipif(not MNIST.is_dir(), reason="MNIST is not in ../shared/data/mnist")
 def test_C05_mnist_in_one_epoch_and_in_ten(run):
     first, last = run("mnist")
