@@ -16,7 +16,7 @@
 
 /* ---- the lists: their order is the numbering that the engine and the tests use ---- */
 
-#define X(name, NAME, shape) FNN_ACTIVATION_##NAME,
+#define X(name, NAME, shape, source, coefficient) FNN_ACTIVATION_##NAME,
 typedef enum {
 #include "lists/activations.def"
     FNN_N_ACTIVATIONS
@@ -47,9 +47,17 @@ typedef enum {
 /* Whether an activation needs whole rows (softmax) or works on any block of them. */
 typedef enum { FNN_ELEMENTWISE, FNN_ROWWISE } fnn_shape;
 
+/* What an activation's derivative is computed from: its output a, or its input z. */
+typedef enum { FNN_OUTPUT, FNN_INPUT } fnn_source;
+
+/* The number per unit that an activation may have: a setting, or a parameter that is learnt. */
+typedef enum { FNN_NONE, FNN_FIXED, FNN_LEARNT } fnn_coefficient;
+
 typedef struct {
     const char *name;
     fnn_shape shape;
+    fnn_source source;
+    fnn_coefficient coefficient;
 } fnn_activation_info;
 
 /* What a loss compares the output with: numbers, or classes (as labels or probabilities). */

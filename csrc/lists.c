@@ -8,7 +8,8 @@ const char *const fnn_isas[FNN_N_ISAS] = {
 };
 
 const fnn_activation_info fnn_activations[FNN_N_ACTIVATIONS] = {
-#define X(name, NAME, shape) {#name, FNN_##shape},
+#define X(name, NAME, shape, source, coefficient) \
+    {#name, FNN_##shape, FNN_##source, FNN_##coefficient},
 #include "lists/activations.def"
 #undef X
 };

@@ -67,7 +67,7 @@ def copy_to_torch(net):
         with torch.no_grad():
             linear.weight.copy_(torch.from_numpy(layer.weight.T.copy()))
             linear.bias.copy_(torch.from_numpy(layer.bias.copy()))
-        modules += [linear, functions[layer.activation]()]
+        modules += [linear, functions[layer.activation.name]()]
     return torch.nn.Sequential(*modules)
 
 

@@ -27,8 +27,8 @@ def main(path="loss_slope.png", quick=False):
     outputs = [x]
     for layer in net.layers:  # forward, from left to right
         z = outputs[-1] @ layer.weight + layer.bias
-        outputs.append(FUNCTIONS[layer.activation](z))
-        print(f"forward   z = {z[0]}, a = {layer.activation}(z) = {outputs[-1][0]}")
+        outputs.append(FUNCTIONS[layer.activation.name](z))
+        print(f"forward   z = {z[0]}, a = {layer.activation.name}(z) = {outputs[-1][0]}")
     loss = net.forward(x, y)
     print(f"loss      (a - y)^2 = {loss:.4f}")
     net.backward()

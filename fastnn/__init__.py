@@ -3,6 +3,15 @@
 from fastnn import datasets, initializers
 from fastnn._config import show_config
 from fastnn._version import __version__
+from fastnn.activations import (
+    Identity,
+    LeakyReLU,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Tanh,
+)
 from fastnn.batches import batches
 from fastnn.callbacks import Callback, EarlyStopping
 from fastnn.divergence import DivergenceError, DivergenceWarning
@@ -24,7 +33,14 @@ __all__ = [
     "EarlyStopping",
     "FrozenNetwork",
     "History",
+    "Identity",
+    "LeakyReLU",
     "Network",
+    "ReLU",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Tanh",
     "__version__",
     "batches",
     "datasets",

@@ -17,14 +17,26 @@ PACK_MIN_ROWS = 256
 EXPLICIT_FACTOR = 16
 
 
-def make_shapes(n_features: int, layers, output_activation: str) -> list[LayerShape]:
+def make_shapes(n_features: int, layers, output_activation) -> list[LayerShape]:
     """What the plan must know of the layers, the last with the activation that is applied."""
     widths = [n_features, *(layer.units for layer in layers)]
     activations = [layer.activation for layer in layers[:-1]] + [output_activation]
     return [
-        LayerShape(n_in, n_out, activation, kernels.is_rowwise(activation))
+        describe_shape(n_in, n_out, activation)
         for n_in, n_out, activation in zip(widths, widths[1:], activations, strict=False)
     ]
+
+
+def describe_shape(n_in: int, n_out: int, activation) -> LayerShape:
+    """What the plan must know of one layer with this Activation."""
+    fixed = kernels.get_coefficient_kind(activation.name) == "fixed"
+    return LayerShape(
+        n_in,
+        n_out,
+        activation.name,
+        kernels.is_rowwise(activation.name),
+        activation.coefficient if fixed else None,
+    )
 
 
 def describe_target(dtype: str) -> dict:

@@ -8,6 +8,7 @@ import numpy as np
 
 from fastnn import _validate, model_file
 from fastnn._scaling import Scaling
+from fastnn.activations import restore_activation
 from fastnn.initializers import describe_initializer, parse_initializer
 from fastnn.layers import Dense
 
@@ -29,7 +30,7 @@ def describe_network(net) -> tuple[dict, dict[str, np.ndarray]]:
         "layers": [
             {
                 "units": layer.units,
-                "activation": layer.activation,
+                "activation": layer.activation.describe(),
                 "use_bias": layer.use_bias,
                 "initializer": describe_initializer(layer.initializer),
             }
@@ -75,8 +76,12 @@ def restore_network(make_network, header, tensors, n_threads: int | None):
     return net
 
 
-def _make_layer(*, initializer, **settings) -> Dense:
-    return Dense(**settings, initializer=parse_initializer(initializer))
+def _make_layer(*, activation, initializer, **settings) -> Dense:
+    return Dense(
+        activation=restore_activation(activation),
+        initializer=parse_initializer(initializer),
+        **settings,
+    )
 
 
 def _check_size(layers, n_features: int, tensors) -> None:

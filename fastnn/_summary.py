@@ -10,6 +10,6 @@ def summarize(net) -> str:
         n_in, n_out = layer.weight.shape
         size = layer.weight.size + (0 if layer.bias is None else layer.bias.size)
         shape = f"{n_in} -> {n_out}"
-        lines.append(f"{i:<8}{shape:>16}  {layer.activation:<12}{size:>12,}")
+        lines.append(f"{i:<8}{shape:>16}  {layer.activation.name:<12}{size:>12,}")
     lines.append(f"{len(net.parameter_vector):,} parameters, {net.dtype}, {net.loss.name}")
     return "\n".join(lines)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastnn._core.kernels import list_activations
-from fastnn._validate import check_choice, check_int
+from fastnn._validate import check_int
+from fastnn.activations import Activation, get_activation
 from fastnn.initializers import check_initializer
 
 
@@ -16,8 +16,9 @@ class Dense:
     ----------
     units : int
         Outputs of the layer.
-    activation : str, default "identity"
-        "identity", "relu", "sigmoid", "tanh" or "softmax".
+    activation : str or Activation, default "identity"
+        A name such as "relu", or an object such as ``fastnn.LeakyReLU(0.2)``; `fastnn.activations`
+        has them all.
     use_bias : bool, default True
     initializer : str, Initializer or function, optional
         Where the weights start: see `fastnn.initializers`. By default He's, LeCun's or Glorot's,
@@ -34,18 +35,25 @@ class Dense:
     """
 
     def __init__(
-        self, units: int, activation: str = "identity", *, use_bias: bool = True, initializer=None
+        self,
+        units: int,
+        activation: str | Activation = "identity",
+        *,
+        use_bias: bool = True,
+        initializer=None,
     ) -> None:
         self.units = check_int("units", units, 1)
-        self.activation = check_choice("activation", activation, list_activations())
+        self.activation = get_activation(activation)
         self.use_bias = bool(use_bias)
         self.initializer = check_initializer(initializer)
         self._views: dict[str, np.ndarray | None] = {}
 
     def __repr__(self) -> str:
         bias = "" if self.use_bias else ", use_bias=False"
+        described = self.activation.describe()
+        activation = described if isinstance(described, str) else self.activation
         initial = "" if self.initializer is None else f", initializer={self.initializer!r}"
-        return f"Dense({self.units}, {self.activation!r}{bias}{initial})"
+        return f"Dense({self.units}, {activation!r}{bias}{initial})"
 
     @property
     def weight(self) -> np.ndarray:

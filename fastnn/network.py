@@ -13,6 +13,7 @@ from fastnn._data import scale
 from fastnn._fitting import Fitting
 from fastnn._parameters import Parameters
 from fastnn._targets import check_classes, decide, encode_targets
+from fastnn.activations import get_activation
 from fastnn.frozen import FrozenNetwork
 from fastnn.history import History
 from fastnn.initializers import choose_initializer
@@ -79,7 +80,7 @@ class Network(Fitting):
         self.seed = _validate.check_int("seed", seed, 0, 2**64 - 1)
         self.n_threads = _threads.check_n_threads(n_threads)
         self.n_outputs = self.layers[-1].units
-        self._merged = self.loss.check_output_activation(self.layers[-1].activation)
+        self._merged = self.loss.check_output_activation(self.layers[-1].activation.name)
         self.classes = check_classes(classes, self.loss, self.n_outputs)
         self.scale_inputs = _scaling.check_kind("scale_inputs", scale_inputs)
         self.scale_targets = _scaling.check_target_kind(scale_targets, self.loss)
@@ -111,11 +112,12 @@ class Network(Fitting):
                 "weight_grad": weight_grad,
                 "bias_grad": bias_grad,
             }
-        outputs = {"scores": "identity" if self._merged else self.layers[-1].activation}
-        outputs["output"] = self.layers[-1].activation
+        last = self.layers[-1].activation
+        outputs = {"scores": "identity" if self._merged else last}
+        outputs["output"] = last
         outputs["probabilities"] = self.loss.merged_activation if self._merged else "identity"
         self._shapes = {
-            what: _programs.make_shapes(n_features, self.layers, activation)
+            what: _programs.make_shapes(n_features, self.layers, get_activation(activation))
             for what, activation in outputs.items()
         }
         self._predictors = _programs.PredictorPool(self._parameters, self.dtype)
@@ -143,7 +145,7 @@ class Network(Fitting):
 
     def _start_over(self, seed: int) -> None:
         initial = [
-            (layer.initializer or choose_initializer(layer.activation)).fill(
+            (layer.initializer or choose_initializer(layer.activation.name)).fill(
                 layer.weight.shape, seed, i
             )
             for i, layer in enumerate(self.layers)

@@ -6,9 +6,11 @@ without an oracle fails. Nothing here is taken from the package: formulas are wr
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
-# --- activations: f(z), and dL/dz from dL/da and the output a ------------------------------------
+# --- activations: f(z), and dL/dz from dL/da and the source: the output a, or the input z ---------
 
 
 def identity(z):
@@ -25,6 +27,22 @@ def relu(z):
 
 def relu_gradient(delta, a):
     return np.where(a > 0, delta, 0 * a)
+
+
+def leaky_relu(z, slope):
+    return np.where(z > 0, z, slope * z)
+
+
+def leaky_relu_gradient(delta, a, slope):
+    return np.where(a > 0, delta, slope * delta + 0 * a)
+
+
+def silu(z):
+    return z * sigmoid(z)
+
+
+def silu_gradient(delta, z):
+    return delta * sigmoid(z) * (1 + z * sigmoid(-z))
 
 
 def sigmoid(z):
@@ -54,13 +72,40 @@ def softmax_gradient(delta, a):
     return a * (delta - (delta * a).sum(axis=1, keepdims=True))
 
 
+class Activation(NamedTuple):
+    """value(z), gradient(delta, source); both take the coefficient last, where there is one."""
+
+    value: object
+    gradient: object
+    needs_input: bool = False
+    coefficient: float | None = None  # that of the layer's settings, by default
+
+
 ACTIVATIONS = {
-    "identity": (identity, identity_gradient),
-    "relu": (relu, relu_gradient),
-    "sigmoid": (sigmoid, sigmoid_gradient),
-    "tanh": (tanh, tanh_gradient),
-    "softmax": (softmax, softmax_gradient),
+    "identity": Activation(identity, identity_gradient),
+    "relu": Activation(relu, relu_gradient),
+    "leaky_relu": Activation(leaky_relu, leaky_relu_gradient, coefficient=0.01),
+    "silu": Activation(silu, silu_gradient, needs_input=True),
+    "sigmoid": Activation(sigmoid, sigmoid_gradient),
+    "tanh": Activation(tanh, tanh_gradient),
+    "softmax": Activation(softmax, softmax_gradient),
 }
+
+
+def activate(name, z):
+    """a = f(z), with the default coefficient."""
+    entry = ACTIVATIONS[name]
+    return entry.value(z, *([] if entry.coefficient is None else [entry.coefficient]))
+
+
+def differentiate(name, delta, z, a):
+    """dL/dz from dL/da, with the default coefficient."""
+    entry = ACTIVATIONS[name]
+    source = z if entry.needs_input else a
+    return entry.gradient(
+        delta, source, *([] if entry.coefficient is None else [entry.coefficient])
+    )
+
 
 # --- losses: the loss of each row, and its gradient by the output --------------------------------
 
@@ -97,12 +142,17 @@ def one_hot(labels, n_classes):
     return np.eye(n_classes)[np.asarray(labels)]
 
 
+def add_weights(pair, x):
+    """z = x W + b."""
+    weight, bias = pair
+    return x @ weight + (0 if bias is None else bias)
+
+
 def forward(parameters, activations, x):
     """Outputs of all layers, the input first. `parameters` is a list of (W, b or None)."""
     outputs = [x]
-    for (weight, bias), activation in zip(parameters, activations, strict=True):
-        z = outputs[-1] @ weight + (0 if bias is None else bias)
-        outputs.append(ACTIVATIONS[activation][0](z))
+    for pair, activation in zip(parameters, activations, strict=True):
+        outputs.append(activate(activation, add_weights(pair, outputs[-1])))
     return outputs
 
 
@@ -116,7 +166,8 @@ def backward(parameters, activations, loss, x, targets):
     gradients = []
     for i in reversed(range(len(parameters))):
         weight, bias = parameters[i]
-        delta = ACTIVATIONS[activations[i]][1](delta, outputs[i + 1])
+        z = add_weights(parameters[i], outputs[i])
+        delta = differentiate(activations[i], delta, z, outputs[i + 1])
         gradients.insert(0, (outputs[i].T @ delta, None if bias is None else delta.sum(axis=0)))
         delta = delta @ weight.T
     return row_losses.mean(), gradients

@@ -90,7 +90,7 @@ def test_train_mnist_with_options(mnist, tmp_path, capsys):
     assert fields(out)["network"].startswith("784-30-20-10, 24,380 parameters")
     net = fastnn.load("net.st")
     assert [layer.units for layer in net.layers] == [30, 20, 10]
-    assert [layer.activation for layer in net.layers] == ["relu", "relu", "identity"]
+    assert [layer.activation.name for layer in net.layers] == ["relu", "relu", "identity"]
     assert net.seed == 3
     before = (tmp_path / "net.st").read_bytes()
     assert main([*command, "--data", str(mnist)]) == 0

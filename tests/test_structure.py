@@ -33,7 +33,7 @@ PYTHON_ROWS = [
     ["_programs", "_targets", "_parameters", "_scaling"],
     ["callbacks", "divergence"],
     ["layers", "losses", "optimizers", "history", "model_file", "_threads"],
-    ["_labels", "initializers"],
+    ["_labels", "initializers", "activations"],
     ["_atomic", "_validate", "_version"],
     ["_core.probes"],
     ["_core.frozen"],

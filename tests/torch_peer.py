@@ -25,12 +25,14 @@ torch.set_num_threads(1)
 ACTIVATIONS: dict[str, Callable] = {
     "identity": lambda z: z,
     "relu": torch.relu,
+    "leaky_relu": nnf.leaky_relu,
+    "silu": nnf.silu,
     "sigmoid": torch.sigmoid,
     "tanh": torch.tanh,
     "softmax": lambda z: torch.softmax(z, -1),
 }
 NO_ACTIVATION: set[str] = set()
-KINKED_ACTIVATIONS = {"relu"}
+KINKED_ACTIVATIONS = {"relu", "leaky_relu"}
 
 # --- losses: from the output (n_rows, n_out) that fastnn's loss takes, the mean over the batch ----
 

@@ -99,6 +99,10 @@ cdef class Binding:
         layer.n_out = shape.n_out
         layer.activation = kernels.list_activations().index(shape.activation)
         layer.rowwise = shape.rowwise
+        if shape.coefficient is not None:
+            layer.coefficients = address(
+                self.keep(np.full(shape.n_out, shape.coefficient, dtype=self.dtype))
+            )
         layer.blas = planned.blas
         layer.vector_width = kernels.get_vector_width(self.dtype)
         layer.chunk = planned.chunk
@@ -148,11 +152,14 @@ cdef class Binding:
         output, output_rows = make_rows()
         self.outputs.append(output.reshape(rows, layer.stride)[:, : layer.n_out])
         layer.output = address(output)
+        layer.source = layer.output
         layer.output_rows = <void **>address(output_rows)
         if training:
             delta, delta_rows = make_rows()
             layer.delta = address(delta)
             layer.delta_rows = <void **>address(delta_rows)
+        if training and kernels.needs_input(planned.shape.activation):
+            layer.source = address(self.keep(allocate(rows * layer.stride, self.dtype)))
         if training and planned.cut == "inputs":
             layer.partial_size = rows * layer.stride
             n_chunks = count_chunks(layer.n_in, layer.chunk)

@@ -7,3 +7,6 @@ cdef void backward_input(const Kernels *kernels, const DenseLayer *layer,
                          const real *tag) noexcept nogil
 cdef void transpose_block(const Kernels *kernels, const DenseLayer *layer, Py_ssize_t start,
                           Py_ssize_t stop, const real *tag) noexcept nogil
+cdef void differentiate(const Kernels *kernels, const DenseLayer *layer, Py_ssize_t row,
+                        Py_ssize_t rows, Py_ssize_t column, Py_ssize_t columns,
+                        const real *tag) noexcept nogil

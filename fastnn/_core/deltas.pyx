@@ -32,14 +32,30 @@ cdef void transpose_block(const Kernels *kernels, const DenseLayer *layer, Py_ss
                       t_stride)
 
 
+cdef void differentiate(const Kernels *kernels, const DenseLayer *layer, Py_ssize_t row,
+                        Py_ssize_t rows, Py_ssize_t column, Py_ssize_t columns,
+                        const real *tag) noexcept nogil:
+    """delta: dL/da to dL/dz, in a block that begins at `row` and `column`."""
+    cdef Py_ssize_t offset = row * layer.stride + column
+    cdef const real *coefficients = <const real *>layer.coefficients
+    cdef real *coefficient_delta = <real *>layer.coefficient_delta
+    if coefficients != NULL:
+        coefficients += column
+    if coefficient_delta != NULL:
+        coefficient_delta += offset
+    activation_backward(kernels, layer.activation, <real *>layer.delta + offset,
+                        <const real *>layer.source + offset, layer.stride, rows, columns,
+                        coefficients, coefficient_delta)
+
+
 cdef void backward_input_block(const Kernels *kernels, const DenseLayer *layer,
                                const DenseLayer *before, Py_ssize_t row_start,
                                Py_ssize_t row_stop, Py_ssize_t input_start,
                                Py_ssize_t input_stop, const real *tag) noexcept nogil:
-    """before.delta[rows, inputs] = (delta[rows] W[inputs]^T) * f'(before.output)."""
+    """before.delta[rows, inputs] = (delta[rows] W[inputs]^T) * f'(before.source)."""
     cdef const real *const *delta_rows = <const real *const *>layer.delta_rows
     cdef const real *wt
-    cdef const real *output
+    cdef const real *gate
     cdef real *dx
     cdef bint last
     cdef Py_ssize_t block, rows, panel, first, width, stride, start
@@ -53,23 +69,19 @@ cdef void backward_input_block(const Kernels *kernels, const DenseLayer *layer,
             stride = panel_stride(layer, width)
             wt = <const real *>layer.weight_transposed + first * layer.n_out
             dx = <real *>before.delta + block * before.stride + first
-            output = <const real *>before.output + block * before.stride + first
+            gate = <const real *>before.source + block * before.stride + first
             for start from 0 <= start < layer.n_out by layer.transposed_chunk:
                 last = start + layer.transposed_chunk >= layer.n_out
                 multiply_rows(kernels, delta_rows + block, start,
                               min(layer.transposed_chunk, layer.n_out - start),
                               wt + start * stride, stride, rows, width, dx, before.stride,
                               start > 0, <const real *>NULL, False,
-                              output if last and before.activation == FNN_ACTIVATION_RELU
+                              gate if last and before.activation == FNN_ACTIVATION_RELU
                               else <const real *>NULL)
             if not (is_inlined(before.activation) or before.rowwise):
-                activation_backward(kernels, before.activation, dx, output, before.stride, rows,
-                                    width)
+                differentiate(kernels, before, block, rows, first, width, dx)
         if before.rowwise:
-            activation_backward(kernels, before.activation,
-                                <real *>before.delta + block * before.stride,
-                                <const real *>before.output + block * before.stride,
-                                before.stride, rows, before.n_out)
+            differentiate(kernels, before, block, rows, 0, before.n_out, dx)
 
 
 cdef void backward_input_blas(const Kernels *kernels, const DenseLayer *layer,
@@ -79,7 +91,6 @@ cdef void backward_input_blas(const Kernels *kernels, const DenseLayer *layer,
     """The same by BLAS, in blocks of inputs that do not depend on the threads."""
     cdef Py_ssize_t first, width, rows = row_stop - row_start
     cdef real *dx = <real *>before.delta + row_start * before.stride
-    cdef const real *output = <const real *>before.output + row_start * before.stride
     for first from input_start <= first < input_stop by layer.blas_block:
         width = min(layer.blas_block, input_stop - first)
         multiply_matrices(False, True, rows, width, layer.n_out, <real>1,
@@ -87,11 +98,9 @@ cdef void backward_input_blas(const Kernels *kernels, const DenseLayer *layer,
                           <const real *>layer.weight + first * layer.n_out, layer.n_out, <real>0,
                           dx + first, before.stride)
         if not before.rowwise:
-            activation_backward(kernels, before.activation, dx + first, output + first,
-                                before.stride, rows, width)
+            differentiate(kernels, before, row_start, rows, first, width, tag)
     if before.rowwise:
-        activation_backward(kernels, before.activation, dx, output, before.stride, rows,
-                            before.n_out)
+        differentiate(kernels, before, row_start, rows, 0, before.n_out, tag)
 
 
 cdef void backward_input(const Kernels *kernels, const DenseLayer *layer,

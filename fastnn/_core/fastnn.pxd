@@ -5,6 +5,13 @@ cdef extern from "fastnn.h" nogil:
     enum fnn_shape:
         FNN_ELEMENTWISE
         FNN_ROWWISE
+    ctypedef enum fnn_source:
+        FNN_OUTPUT
+        FNN_INPUT
+    ctypedef enum fnn_coefficient:
+        FNN_NONE
+        FNN_FIXED
+        FNN_LEARNT
     enum fnn_targets:
         FNN_VALUES
         FNN_CLASSES
@@ -20,6 +27,8 @@ cdef extern from "fastnn.h" nogil:
     ctypedef struct fnn_activation_info:
         const char *name
         fnn_shape shape
+        fnn_source source
+        fnn_coefficient coefficient
     ctypedef struct fnn_loss_info:
         const char *name
         int merged_activation
@@ -65,9 +74,12 @@ cdef extern from "fastnn.h" nogil:
         void (*column_sums)(const float *d, Py_ssize_t stride, Py_ssize_t rows, Py_ssize_t cols,
                             float *out, float alpha, float beta) noexcept nogil
         void (**activation_forward)(const float *z, float *a, Py_ssize_t stride,
-                                    Py_ssize_t rows, Py_ssize_t cols) noexcept nogil
-        void (**activation_backward)(float *delta, const float *a, Py_ssize_t stride,
-                                     Py_ssize_t rows, Py_ssize_t cols) noexcept nogil
+                                    Py_ssize_t rows, Py_ssize_t cols,
+                                    const float *coefficients) noexcept nogil
+        void (**activation_backward)(float *delta, const float *source, Py_ssize_t stride,
+                                     Py_ssize_t rows, Py_ssize_t cols,
+                                     const float *coefficients,
+                                     float *coefficient_delta) noexcept nogil
         void (**loss)(const fnn_loss_args_f32 *args) noexcept nogil
         void (**optimizer_update)(float *w, const float *g, Py_ssize_t n, float alpha,
                                   float beta) noexcept nogil
@@ -107,9 +119,12 @@ cdef extern from "fastnn.h" nogil:
         void (*column_sums)(const double *d, Py_ssize_t stride, Py_ssize_t rows, Py_ssize_t cols,
                             double *out, double alpha, double beta) noexcept nogil
         void (**activation_forward)(const double *z, double *a, Py_ssize_t stride,
-                                    Py_ssize_t rows, Py_ssize_t cols) noexcept nogil
-        void (**activation_backward)(double *delta, const double *a, Py_ssize_t stride,
-                                     Py_ssize_t rows, Py_ssize_t cols) noexcept nogil
+                                    Py_ssize_t rows, Py_ssize_t cols,
+                                    const double *coefficients) noexcept nogil
+        void (**activation_backward)(double *delta, const double *source, Py_ssize_t stride,
+                                     Py_ssize_t rows, Py_ssize_t cols,
+                                     const double *coefficients,
+                                     double *coefficient_delta) noexcept nogil
         void (**loss)(const fnn_loss_args_f64 *args) noexcept nogil
         void (**optimizer_update)(double *w, const double *g, Py_ssize_t n, double alpha,
                                   double beta) noexcept nogil

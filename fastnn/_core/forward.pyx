@@ -51,6 +51,18 @@ cdef void multiply_panel(const Kernels *kernels, const DenseLayer *layer,
                        start + layer.chunk >= layer.n_in)
 
 
+cdef void activate(const Kernels *kernels, const DenseLayer *layer, Py_ssize_t row,
+                   Py_ssize_t rows, Py_ssize_t column, Py_ssize_t columns,
+                   const real *tag) noexcept nogil:
+    """a = f(z) for a block that begins at `row` and `column`; in place where source is output."""
+    cdef Py_ssize_t offset = row * layer.stride + column
+    cdef const real *coefficients = <const real *>layer.coefficients
+    if coefficients != NULL:
+        coefficients += column
+    activation_forward(kernels, layer.activation, <const real *>layer.source + offset,
+                       <real *>layer.output + offset, layer.stride, rows, columns, coefficients)
+
+
 cdef void forward_block(const Kernels *kernels, const DenseLayer *layer,
                         const real *const *x_rows, Py_ssize_t row_start, Py_ssize_t row_stop,
                         Py_ssize_t column_start, Py_ssize_t column_stop) noexcept nogil:
@@ -63,14 +75,12 @@ cdef void forward_block(const Kernels *kernels, const DenseLayer *layer,
             first = layer.panels[panel]
             if first < column_start or first >= column_stop:
                 continue
-            z = <real *>layer.output + block * layer.stride + first
+            z = <real *>layer.source + block * layer.stride + first
             multiply_panel(kernels, layer, x_rows + block, rows, panel, z)
             if not (is_inlined(layer.activation) or layer.rowwise):
-                activation_forward(kernels, layer.activation, z, z, layer.stride, rows,
-                                   layer.panels[panel + 1] - first)
+                activate(kernels, layer, block, rows, first, layer.panels[panel + 1] - first, z)
         if layer.rowwise:
-            z = <real *>layer.output + block * layer.stride
-            activation_forward(kernels, layer.activation, z, z, layer.stride, rows, layer.n_out)
+            activate(kernels, layer, block, rows, 0, layer.n_out, z)
 
 
 cdef void forward_blas(const Kernels *kernels, const DenseLayer *layer, const real *x,
@@ -82,7 +92,7 @@ cdef void forward_blas(const Kernels *kernels, const DenseLayer *layer, const re
     cdef const real *bias
     for first from column_start <= first < column_stop by layer.blas_block:
         width = min(layer.blas_block, column_stop - first)
-        z = <real *>layer.output + first
+        z = <real *>layer.source + first
         bias = NULL if layer.bias == NULL else <const real *>layer.bias + first
         multiply_matrices(False, False, batch, width, layer.n_in, <real>1, x, x_stride,
                           <const real *>layer.weight + first, layer.n_out, <real>0, z,
@@ -90,7 +100,7 @@ cdef void forward_blas(const Kernels *kernels, const DenseLayer *layer, const re
         sum_chunks(kernels, z, 0, 1, layer.stride, batch, width, bias,
                    layer.activation == FNN_ACTIVATION_RELU, z)
         if not is_inlined(layer.activation):
-            activation_forward(kernels, layer.activation, z, z, layer.stride, batch, width)
+            activate(kernels, layer, 0, batch, first, width, z)
 
 
 cdef void partial_sums(const Kernels *kernels, const DenseLayer *layer, const real *const *x_rows,
@@ -111,10 +121,9 @@ cdef void reduce_rows(const Kernels *kernels, const DenseLayer *layer, Py_ssize_
                       Py_ssize_t stop, const real *tag) noexcept nogil:
     """a[rows] = f(sum of the partial sums + b)."""
     cdef Py_ssize_t n_chunks = (layer.n_in + layer.chunk - 1) // layer.chunk
-    cdef real *z = <real *>layer.output + start * layer.stride
+    cdef real *z = <real *>layer.source + start * layer.stride
     sum_chunks(kernels, <const real *>layer.partial + start * layer.stride, layer.partial_size,
                n_chunks, layer.stride, stop - start, layer.n_out, <const real *>layer.bias,
                layer.activation == FNN_ACTIVATION_RELU, z)
     if not is_inlined(layer.activation):
-        activation_forward(kernels, layer.activation, z, z, layer.stride, stop - start,
-                           layer.n_out)
+        activate(kernels, layer, start, stop - start, 0, layer.n_out, z)

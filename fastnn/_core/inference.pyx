@@ -40,6 +40,7 @@ cdef void predict_rows(Request *request, int thread, const real *tag) noexcept n
         for row in range(n_rows):
             rows[row] = <void *>(request.x + (start + row) * request.x_row_bytes)
         last.output = request.out + start * request.out_row_bytes
+        last.source = last.output
         last.stride = request.out_stride
         forward_block(request.kernels, layers, <const real *const *>rows, 0, n_rows, 0,
                       layers[0].n_out)

@@ -110,22 +110,24 @@ cdef inline void column_sums(
 
 cdef inline void activation_forward(
     const Kernels *kernels, int activation, const real *z, real *a, Py_ssize_t stride,
-    Py_ssize_t rows, Py_ssize_t cols,
+    Py_ssize_t rows, Py_ssize_t cols, const real *coefficients,
 ) noexcept nogil:
     if real is float:
-        kernels.f32.activation_forward[activation](z, a, stride, rows, cols)
+        kernels.f32.activation_forward[activation](z, a, stride, rows, cols, coefficients)
     else:
-        kernels.f64.activation_forward[activation](z, a, stride, rows, cols)
+        kernels.f64.activation_forward[activation](z, a, stride, rows, cols, coefficients)
 
 
 cdef inline void activation_backward(
-    const Kernels *kernels, int activation, real *delta, const real *a, Py_ssize_t stride,
-    Py_ssize_t rows, Py_ssize_t cols,
+    const Kernels *kernels, int activation, real *delta, const real *source, Py_ssize_t stride,
+    Py_ssize_t rows, Py_ssize_t cols, const real *coefficients, real *coefficient_delta,
 ) noexcept nogil:
     if real is float:
-        kernels.f32.activation_backward[activation](delta, a, stride, rows, cols)
+        kernels.f32.activation_backward[activation](delta, source, stride, rows, cols,
+                                                    coefficients, coefficient_delta)
     else:
-        kernels.f64.activation_backward[activation](delta, a, stride, rows, cols)
+        kernels.f64.activation_backward[activation](delta, source, stride, rows, cols,
+                                                    coefficients, coefficient_delta)
 
 
 cdef inline void evaluate_loss(

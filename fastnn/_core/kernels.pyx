@@ -88,6 +88,17 @@ def is_rowwise(activation):
     return fnn_activations[<int>list_activations().index(activation)].shape == FNN_ROWWISE
 
 
+def needs_input(activation):
+    """Whether the derivative of `activation` is computed from its input rather than its output."""
+    return fnn_activations[<int>list_activations().index(activation)].source == FNN_INPUT
+
+
+def get_coefficient_kind(activation):
+    """"none", "fixed" (a setting) or "learnt" (a parameter per unit)."""
+    cdef int kind = fnn_activations[<int>list_activations().index(activation)].coefficient
+    return "none" if kind == FNN_NONE else "fixed" if kind == FNN_FIXED else "learnt"
+
+
 def get_merged_activation(loss):
     """Name of the activation that `loss` contains when it is given raw scores."""
     cdef int merged = fnn_losses[<int>list_losses().index(loss)].merged_activation

@@ -9,10 +9,10 @@ No function allocates, fails or knows about threads.
 from libc.stdint cimport int32_t
 from libc.string cimport memcpy
 
-from fastnn._core.deltas cimport backward_input, transpose_block
+from fastnn._core.deltas cimport backward_input, differentiate, transpose_block
 from fastnn._core.forward cimport forward_blas, forward_block, partial_sums, reduce_rows
 from fastnn._core.gradients cimport bias_block, weight_blas, weight_block
-from fastnn._core.kernels cimport activation_backward, evaluate_loss
+from fastnn._core.kernels cimport evaluate_loss
 from fastnn._core.structs cimport (
     BACKWARD_INPUT,
     BIAS,
@@ -46,8 +46,7 @@ cdef void loss_rows(const Step *step, const DenseLayer *layer, Py_ssize_t start,
     evaluate_loss(step.kernels, step.loss, output, delta, layer.stride, stop - start, layer.n_out,
                   labels, targets, step.scale, step.row_loss + start)
     if not step.merged:
-        activation_backward(step.kernels, layer.activation, delta, output, layer.stride,
-                            stop - start, layer.n_out)
+        differentiate(step.kernels, layer, start, stop - start, 0, layer.n_out, delta)
 
 
 # --- dispatch --------------------------------------------------------------------------------

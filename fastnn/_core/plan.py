@@ -57,6 +57,7 @@ class LayerShape:
     n_out: int
     activation: str
     rowwise: bool
+    coefficient: float | None = None  # of the activation, where it is a setting
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,16 @@ from numpy.typing import ArrayLike, NDArray
 _Array = NDArray[np.floating[Any]]
 
 def exp(x: _Array, y: _Array) -> None: ...
-def activation_forward(name: str, z: _Array, a: _Array) -> None: ...
-def activation_backward(name: str, delta: _Array, a: _Array) -> None: ...
+def activation_forward(
+    name: str, z: _Array, a: _Array, coefficients: _Array | None = None
+) -> None: ...
+def activation_backward(
+    name: str,
+    delta: _Array,
+    source: _Array,
+    coefficients: _Array | None = None,
+    coefficient_delta: _Array | None = None,
+) -> None: ...
 def evaluate_loss(
     name: str,
     output: _Array,

@@ -52,7 +52,19 @@ def exp(const real[::1] x, real[::1] y):
         active_kernels().f64.exp_array(&x[0], &y[0], x.shape[0])
 
 
-def activation_forward(name, const real[:, :] z, real[:, :] a):
+cdef const real *check_coefficients(name, const real[::1] coefficients,
+                                    Py_ssize_t cols) except? NULL:
+    """Where the coefficients of an activation begin; NULL where it has none."""
+    needed = kernel_lists.get_coefficient_kind(name) != "none"
+    check(needed == (coefficients is not None), "coefficients")
+    if coefficients is None:
+        return NULL
+    check(coefficients.shape[0] == cols, "coefficients")
+    return &coefficients[0]
+
+
+def activation_forward(name, const real[:, :] z, real[:, :] a,
+                       const real[::1] coefficients=None):
     """a = f(z); `a` may be `z`.
 
     Parameters
@@ -60,21 +72,43 @@ def activation_forward(name, const real[:, :] z, real[:, :] a):
     name : str
         An entry of activations.def.
     z, a : (rows, cols), of the same stride
+    coefficients : (cols,), where the entry has any
     """
     cdef int number = kernel_lists.list_activations().index(name)
     check(z.shape[0] == a.shape[0] and z.shape[1] == a.shape[1] and stride_of(z) == stride_of(a),
           "z and a")
     wrapped.activation_forward(active_kernels(), number, &z[0, 0], &a[0, 0], stride_of(z),
-                               z.shape[0], z.shape[1])
+                               z.shape[0], z.shape[1],
+                               check_coefficients(name, coefficients, z.shape[1]))
 
 
-def activation_backward(name, real[:, :] delta, const real[:, :] a):
-    """delta = dL/da on entry, dL/dz on return, by way of the output `a` (same shape and stride)."""
+def activation_backward(name, real[:, :] delta, const real[:, :] source,
+                        const real[::1] coefficients=None, real[:, :] coefficient_delta=None):
+    """delta = dL/da on entry, dL/dz on return.
+
+    Parameters
+    ----------
+    name : str
+        An entry of activations.def.
+    delta, source : (rows, cols), of the same stride
+        `source` is the output or the input, as the entry says.
+    coefficients : (cols,), where the entry has any
+    coefficient_delta : (rows, cols), of the same stride, where they are learnt
+        Receives what each element adds to dL/d coefficients.
+    """
     cdef int number = kernel_lists.list_activations().index(name)
-    check(delta.shape[0] == a.shape[0] and delta.shape[1] == a.shape[1]
-          and stride_of(a) == stride_of[real](delta), "delta and a")
-    wrapped.activation_backward(active_kernels(), number, &delta[0, 0], &a[0, 0], stride_of(a),
-                                delta.shape[0], delta.shape[1])
+    check(delta.shape[0] == source.shape[0] and delta.shape[1] == source.shape[1]
+          and stride_of(source) == stride_of[real](delta), "delta and source")
+    learnt = kernel_lists.get_coefficient_kind(name) == "learnt"
+    check(learnt == (coefficient_delta is not None), "coefficient_delta")
+    if learnt:
+        check(coefficient_delta.shape[0] == delta.shape[0]
+              and coefficient_delta.shape[1] == delta.shape[1]
+              and stride_of[real](coefficient_delta) == stride_of(source), "coefficient_delta")
+    wrapped.activation_backward(active_kernels(), number, &delta[0, 0], &source[0, 0],
+                                stride_of(source), delta.shape[0], delta.shape[1],
+                                check_coefficients(name, coefficients, delta.shape[1]),
+                                <real *>start_of[real](coefficient_delta))
 
 
 def evaluate_loss(name, const real[:, :] output, real[:, :] delta, const int32_t[::1] labels,

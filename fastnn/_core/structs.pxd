@@ -43,8 +43,11 @@ ctypedef struct DenseLayer:
     void *weight_grad      # stored as weight, or NULL
     void *bias_grad
     void *weight_transposed  # panels of (n_out, n_in), or NULL
-    void *output           # (batch, n_out), rows `stride` apart
+    void *output           # a: (batch, n_out), rows `stride` apart
+    void *source           # z, which f' is computed from; `output` itself where that will do
     void *delta            # the same shape: dL/dz
+    void *coefficients     # (n_out) of the activation, or NULL
+    void *coefficient_delta  # (batch, n_out): each row's part of dL/d coefficients, or NULL
     void **output_rows     # (batch) pointers to the rows of output
     void **delta_rows
     void *partial          # (chunks, batch, n_out) partial sums, or NULL

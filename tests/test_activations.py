@@ -1,0 +1,275 @@
+"""Activations and the functions that they are made of, for each instruction set and dtype.
+
+Inputs lie in guarded memory at unaligned addresses, in rows further apart than they are long.
+"""
+
+import common
+import numpy as np
+import pytest
+import reference
+from common import SIDES, Guarded
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import fastnn
+from fastnn import activations
+from fastnn._core import kernels, probes
+
+ROWS = [1, 2, 3, 7, 17]
+ACTIVATIONS = kernels.list_activations()
+# |z| beyond which each is flat, or its output no normal number
+REACH = dict.fromkeys(ACTIVATIONS, 12) | {
+    "identity": 100, "relu": 100, "leaky_relu": 100, "sigmoid": 80, "silu": 80, "softmax": 40,
+}  # fmt: skip
+
+
+def count_ulps(found, exact):
+    """Errors in units in the last place of `found`; `exact` has more digits."""
+    with np.errstate(over="ignore"):  # beyond the range, the nearest number is infinity
+        rounded = exact.astype(found.dtype)
+    assert (np.isinf(rounded) == np.isinf(found)).all()
+    finite = np.isfinite(rounded)
+    error = np.abs(found[finite] - exact[finite])
+    return np.asarray(error / np.spacing(np.abs(rounded[finite])), dtype=float)
+
+
+def test_list_and_oracles_and_settings_agree():
+    assert list(reference.ACTIVATIONS) == ACTIVATIONS
+    for name, oracle in reference.ACTIVATIONS.items():
+        assert kernels.needs_input(name) == oracle.needs_input
+        assert (kernels.get_coefficient_kind(name) == "none") == (oracle.coefficient is None)
+        settings = activations.get_activation(name)
+        assert (settings.name, settings.coefficient) == (name, oracle.coefficient)
+
+
+# --- exponentials --------------------------------------------------------------------------------
+
+
+def sweep(dtype, low, high):
+    """Numbers of both signs: evenly over a range, and down to where numbers cease to be normal."""
+    even = np.linspace(low, high, 200_001)
+    smallest = -37.5 if dtype == "float32" else -307.5
+    fine = np.logspace(smallest, np.log10(max(-low, high)), 40_000)
+    numbers = np.concatenate([even, fine, -fine]).astype(dtype)
+    return numbers[(low <= numbers) & (numbers <= high)]
+
+
+needs_long_double = pytest.mark.skipif(
+    np.finfo(np.longdouble).nmant < 60, reason="long double has no more digits than double here"
+)
+
+
+@needs_long_double
+def test_exp_is_within_one_ulp(isa, dtype):
+    x = sweep(dtype, *((-87.3, 88.8) if dtype == "float32" else (-708.3, 709.9)))
+    y = np.empty_like(x)
+    probes.exp(x, y)
+    # 0.92 is what exp.inc promises; a plain sum, without the care for r's rounding, has over 0.95
+    assert count_ulps(y, np.exp(x.astype(np.longdouble))).max() <= 0.95
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "tanh"])
+@needs_long_double
+def test_sigmoid_and_tanh_are_within_four_ulps(isa, dtype, name):
+    low, high = (-87.3, 40.0) if dtype == "float32" else (-708.3, 60.0)
+    z = sweep(dtype, *((low, high) if name == "sigmoid" else (-45.0, 45.0)))[None]
+    a = np.empty_like(z)
+    probes.activation_forward(name, z, a)
+    exact = reference.ACTIVATIONS[name][0](z.astype(np.longdouble))
+    assert count_ulps(a, exact).max() <= 4.0
+
+
+def test_exp_at_the_ends_of_its_range(isa, dtype):
+    highest = np.log(np.finfo(dtype).max.astype(np.longdouble)).astype(dtype)
+    lowest = np.log(np.finfo(dtype).tiny.astype(np.longdouble)).astype(dtype)
+    x = np.array([np.inf, highest * 1.01, 1e30, -np.inf, lowest * 1.01, -1e30, np.nan, 0, -0.0])
+    x = np.concatenate([x, [highest * 0.999, lowest * 0.999]]).astype(dtype)
+    y = np.empty_like(x)
+    probes.exp(x, y)
+    assert y[:3].tolist() == [np.inf] * 3
+    assert y[3:6].tolist() == [0] * 3
+    assert np.isnan(y[6])
+    assert y[7:9].tolist() == [1, 1]
+    assert np.finfo(dtype).tiny <= y[10] < 1 < y[9] < np.inf
+
+
+@pytest.mark.parametrize("n", SIDES)
+def test_exp_of_any_length(isa, dtype, n, rng):
+    x = Guarded(rng.standard_normal((1, n)).astype(dtype))
+    y = Guarded(np.zeros((1, n), dtype))
+    probes.exp(x.view[0], y.view[0])
+    y.check()
+    np.testing.assert_allclose(y.view, np.exp(x.view), rtol=4 * np.finfo(dtype).eps)
+
+
+# --- kernels -------------------------------------------------------------------------------------
+
+
+class Case:
+    """One activation with coefficients, another for each column, and its oracle."""
+
+    def __init__(self, name, cols, dtype, rng=None):
+        rng = rng or np.random.default_rng(0)
+        self.oracle = reference.ACTIVATIONS[name]
+        self.name = name
+        self.coefficients = None
+        if self.oracle.coefficient is not None:
+            self.coefficients = rng.uniform(0.1, 0.9, cols).astype(dtype)
+
+    def list_coefficients(self):
+        return [] if self.coefficients is None else [self.coefficients.astype(np.longdouble)]
+
+    def forward(self, z, a):
+        probes.activation_forward(self.name, z, a, self.coefficients)
+
+    def backward(self, delta, source):
+        probes.activation_backward(self.name, delta, source, self.coefficients)
+
+    def value(self, z):
+        return self.oracle.value(z.astype(np.longdouble), *self.list_coefficients())
+
+    def gradient(self, delta, source):
+        wide = [x.astype(np.longdouble) for x in (delta, source)]
+        return self.oracle.gradient(*wide, *self.list_coefficients())
+
+
+def softmax_tolerance(z, eps):
+    """e^(z - max) inherits the rounding of z - max, which grows with it."""
+    return eps * (6 + np.abs(z - z.max(axis=1, keepdims=True)))
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activation_forward(isa, dtype, name, rng):
+    eps = np.finfo(dtype).eps
+    for rows in ROWS:
+        for cols in SIDES:
+            case = Case(name, cols, dtype, rng)
+            values = rng.uniform(-REACH[name], REACH[name], (rows, cols)).astype(dtype)
+            z, a = Guarded(values), Guarded(np.zeros_like(values))
+            case.forward(z.view, a.view)
+            exact = case.value(values)
+            tolerance = softmax_tolerance(values, eps) if name == "softmax" else 4 * eps
+            assert (np.abs(a.view - exact) <= tolerance * np.abs(exact)).all(), (rows, cols)
+            assert common.same_bits(z.view, values)
+            a.check()
+            case.forward(z.view, z.view)  # in place
+            assert common.same_bits(z.view, a.view)
+            z.check()
+
+
+def scale_of_gradient(name, delta, source, exact):
+    """The size of what is added up in a derivative; relative to it, only rounding is lost."""
+    if name == "softmax":  # a sum of `cols` terms may cancel
+        products = np.abs(delta.astype(float) * source)
+        inside = np.abs(delta) + products.sum(axis=1, keepdims=True)
+        return (source.shape[1] + 4) / 4 * source * inside
+    if kernels.needs_input(name):  # f' has a zero
+        return np.abs(exact) + np.abs(delta)
+    return np.abs(exact)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activation_backward(isa, dtype, name, rng):
+    eps = np.finfo(dtype).eps
+    for rows in ROWS:
+        for cols in SIDES:
+            case = Case(name, cols, dtype, rng)
+            # The source of a real forward pass, with zeros from ReLU among them
+            z = (rng.standard_normal((rows, cols)) * 2).astype(dtype)
+            source = Guarded(z if case.oracle.needs_input else case.value(z).astype(dtype))
+            incoming = rng.standard_normal((rows, cols)).astype(dtype)
+            delta = Guarded(incoming)
+            before = source.view.copy()
+            case.backward(delta.view, source.view)
+            exact = case.gradient(incoming, before)
+            tolerance = 4 * eps * scale_of_gradient(name, incoming, before, exact)
+            assert (np.abs(delta.view - exact) <= tolerance).all(), (rows, cols)
+            assert common.same_bits(source.view, before)
+            delta.check()
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_keep_nan(isa, dtype, name):
+    for cols in SIDES:
+        case = Case(name, cols, dtype)
+        z = np.zeros((1, cols), dtype)
+        z[0, -1] = np.nan
+        a = np.empty_like(z)
+        case.forward(z, a)
+        assert np.isnan(a[0, -1])
+        assert np.isnan(a).all() if name == "softmax" else not np.isnan(a[0, :-1]).any()
+        delta = np.full_like(z, np.nan)
+        case.backward(delta, np.full_like(z, 0.5))
+        assert np.isnan(delta).all()
+        delta = np.ones_like(z)
+        case.backward(delta, np.full_like(z, np.nan))
+        assert np.isnan(delta).all() or name == "identity"
+
+
+@pytest.mark.parametrize(
+    ("name", "limits"), [("relu", (0, np.inf)), ("sigmoid", (0, 1)), ("tanh", (-1, 1))]
+)
+def test_activations_of_infinity(isa, dtype, name, limits):
+    a = np.empty((1, 6), dtype)
+    z = np.array([[-np.inf, np.inf, -1e30, 1e30, -1e4, 1e4]], dtype)
+    probes.activation_forward(name, z, a)
+    far = {"relu": z[0]}.get(name, [limits[0], limits[1]] * 3)
+    assert a[0].tolist() == [max(value, limits[0]) for value in far]
+
+
+@given(data=st.data(), name=st.sampled_from(ACTIVATIONS), dtype=st.sampled_from(common.DTYPES))
+def test_activation_of_any_values(data, name, dtype):
+    """Whole range of exponents: outputs and derivatives stay finite, and within their range."""
+    shape = hnp.array_shapes(min_dims=2, max_dims=2, max_side=40)
+    width = 32 if dtype == "float32" else 64
+    numbers = st.floats(width=width, allow_nan=False, allow_infinity=False)
+    z = data.draw(hnp.arrays(dtype, shape, elements=numbers))
+    case = Case(name, z.shape[1], dtype)
+    a = np.empty_like(z)
+    case.forward(z, a)
+    assert np.isfinite(a).all()
+    delta = np.ones_like(z)
+    case.backward(delta, z if case.oracle.needs_input else a)
+    assert (np.abs(delta) <= 2).all()
+    if name in ("identity", "relu"):
+        np.testing.assert_array_equal(a, reference.ACTIVATIONS[name][0](z))
+    elif name in ("sigmoid", "tanh", "softmax"):
+        assert (np.abs(a) <= 1).all()
+    if name == "softmax":
+        sums = a.sum(axis=1, dtype=np.longdouble)
+        assert (np.abs(sums - 1) <= 4 * np.finfo(dtype).eps).all()
+
+
+# --- settings ------------------------------------------------------------------------------------
+
+
+def test_names_and_objects_are_the_same():
+    for name in ACTIVATIONS:
+        by_name = fastnn.Dense(3, name).activation
+        assert by_name == fastnn.Dense(3, by_name).activation
+        assert activations.restore_activation(by_name.describe()) == by_name
+        assert eval(repr(by_name), vars(activations)) == by_name
+    assert activations.LeakyReLU(0.2) != activations.LeakyReLU()
+    assert len({activations.LeakyReLU(0.2), activations.LeakyReLU(0.2)}) == 1
+
+
+def test_settings_out_of_range_say_the_range():
+    with pytest.raises(ValueError, match="slope must be at least 0, got -1"):
+        activations.LeakyReLU(-1)
+    with pytest.raises(TypeError, match=r"activation is the class ReLU; .*: ReLU\(\)"):
+        fastnn.Dense(3, activations.ReLU)
+
+
+def test_settings_are_saved(tmp_path, rng):
+    """A model file brings back settings and, to the bit, predictions."""
+    X = rng.standard_normal((9, 4))
+    for name in ACTIVATIONS:
+        activation = activations.get_activation(name)
+        if activation.coefficient is not None:
+            activation = type(activation)(0.75)
+        net = fastnn.Network([fastnn.Dense(5, activation), fastnn.Dense(2)], "mse", n_features=4)
+        net.save(tmp_path / "net")
+        again = fastnn.load(tmp_path / "net")
+        assert again.layers[0].activation == activation
+        assert common.same_bits(again.predict(X), net.predict(X))
