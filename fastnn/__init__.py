@@ -14,6 +14,7 @@ from fastnn.activations import (
 )
 from fastnn.batches import batches
 from fastnn.callbacks import Callback, EarlyStopping
+from fastnn.checkpoint import Checkpoint
 from fastnn.divergence import DivergenceError, DivergenceWarning
 from fastnn.frozen import FrozenNetwork
 from fastnn.history import History
@@ -26,6 +27,7 @@ from fastnn.optimizers import SGD
 __all__ = [
     "SGD",
     "Callback",
+    "Checkpoint",
     "CorruptModelError",
     "Dense",
     "DivergenceError",

@@ -51,8 +51,8 @@ class FitData:
     def _check_validation(self, validation, n_features: int):
         if not isinstance(validation, (tuple, list)) or len(validation) != 2:
             raise ValueError(
-                "validation must be a pair (X, y) or a share of the rows such as 0.1, got "
-                f"{type(validation).__name__}"
+                f"validation must be a pair (X, y), got {type(validation).__name__}; or a share of "
+                "the rows such as 0.1"
             )
         X, y = validation
         X, _ = self._net._check_unscaled(X, "validation X", n_features)
@@ -104,8 +104,6 @@ def _take(array, rows):
 
 def check_batch_size(batch_size) -> int | None:
     """Return a batch size; None stands for all rows."""
-    if batch_size == "all":
+    if isinstance(batch_size, str) and batch_size == "all":
         return None
-    if isinstance(batch_size, str):
-        raise ValueError(f"batch_size must be an integer or 'all', got {batch_size!r}")
     return _validate.check_int("batch_size", batch_size, 1)

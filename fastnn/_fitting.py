@@ -110,6 +110,7 @@ class Fitting:
             "callbacks": _list_watchers(callbacks, tol, patience),
         }
         n_restarts = _validate.check_int("n_restarts", n_restarts, 1)
+        _restarts.check_callbacks(n_restarts, options["callbacks"])
         data = FitData(self, X, y, self.classes, validation)
         self._begin_fitting()
         try:

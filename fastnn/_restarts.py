@@ -56,6 +56,15 @@ def fit_best(net, n_restarts: int, train) -> History:
     return net.history
 
 
+def check_callbacks(n_restarts: int, callbacks) -> None:
+    """Refuse checkpoints, which know of one training only."""
+    if n_restarts > 1 and any(callback.comes_last for callback in callbacks):
+        raise ValueError(
+            f"n_restarts is {n_restarts}, but a Checkpoint holds one training: fit with "
+            "n_restarts=1, or without it"
+        )
+
+
 class _Kept:
     """A network's weights and what belongs to them, as they are now."""
 

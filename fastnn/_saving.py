@@ -16,6 +16,7 @@ _HEADER_KEYS = {
     "layers", "loss", "n_features", "dtype", "seed", "epoch", "classes", "scale_inputs",
     "scale_targets",
 }  # fmt: skip
+CHECKPOINT_PREFIX = "checkpoint."  # of tensors that are no part of the network
 _SCALINGS = ("input_scaling", "target_scaling")
 
 
@@ -52,6 +53,8 @@ def load_network(make_network, path, n_threads: int | None):
     """The network that `save_network` wrote; `make_network` is the class."""
     header, tensors = model_file.read_model(path)
     try:
+        if set(header) == {"network", "checkpoint"}:
+            header, (tensors, _) = header["network"], split_tensors(tensors)
         return restore_network(make_network, header, tensors, n_threads)
     except (TypeError, ValueError, KeyError) as error:
         raise model_file.CorruptModelError(
@@ -68,12 +71,26 @@ def restore_network(make_network, header, tensors, n_threads: int | None):
     options = {name: header[name] for name in names}
     net = make_network(layers, header["loss"], n_threads=n_threads, **options)
     n_features = _validate.check_int("n_features", header["n_features"], 1)
-    tensors = _set_scalings(net, n_features, tensors)
-    _check_size(layers, n_features, tensors)
+    weights = _set_scalings(net, n_features, tensors)
+    _check_size(layers, n_features, weights)
     net._build(n_features, initialize=False)
-    net._epoch = _validate.check_int("epoch", header["epoch"], 0, 2**32 - 1)
-    _set_parameters(net, tensors)
+    take_state(net, header, tensors)
     return net
+
+
+def take_state(net, header, tensors) -> None:
+    """Give a network of the same settings what training changes: weights, scaling, epoch."""
+    weights = _set_scalings(net, net.n_features, tensors)
+    net._epoch = _validate.check_int("epoch", header["epoch"], 0, 2**32 - 1)
+    _set_parameters(net, weights)
+
+
+def split_tensors(tensors):
+    """The tensors of a checkpoint: those of the network, and the others without their prefix."""
+    length = len(CHECKPOINT_PREFIX)
+    others = {name[length:]: a for name, a in tensors.items() if name.startswith(CHECKPOINT_PREFIX)}
+    own = {name: a for name, a in tensors.items() if not name.startswith(CHECKPOINT_PREFIX)}
+    return own, others
 
 
 def _make_layer(*, activation, initializer, **settings) -> Dense:

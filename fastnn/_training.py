@@ -29,6 +29,13 @@ class Training:
     shuffle : bool
     epochs : int
     callbacks : list of Callback
+
+    Attributes
+    ----------
+    start, position : int
+        Steps of the network before this fit, and by now; counted over all its epochs.
+    settings : dict
+        What decides which step does what.
     """
 
     def __init__(
@@ -39,14 +46,21 @@ class Training:
         self.net = net
         self.epochs = epochs
         self.steps_per_epoch = -(-n_rows // batch_size)
+        self.optimizer = optimizer
         self.learning_rate = optimizer.learning_rate
+        self.settings = {
+            "batch_size": batch_size,
+            "rows": n_rows,
+            "shuffle": shuffle,
+            "optimizer": [type(optimizer).__name__, optimizer.settings],
+        }
         self.history = history
         self._n_rows_before = len(history)
         history.stop_reason, history.converged = None, False
         self._n_rows, self._batch_size = n_rows, batch_size
-        self._validation, self._callbacks = data.validation, callbacks
-        self._position = net._epoch * self.steps_per_epoch  # steps, counted over all epochs
-        self._end = self._position + epochs * self.steps_per_epoch
+        self._validation = data.validation
+        self.callbacks = sorted(callbacks, key=lambda callback: callback.comes_last)
+        self.start = self.position = net._epoch * self.steps_per_epoch
         plans = _programs.plan_training(
             net._shapes["scores"], batch_size, n_rows, net.dtype, net.n_threads
         )
@@ -66,14 +80,19 @@ class Training:
     # --- what callbacks may use ----------------------------------------------------------------
 
     @property
+    def n_epochs_done(self) -> int:
+        """Whole epochs since this fit began."""
+        return (self.position - self.start) // self.steps_per_epoch
+
+    @property
     def epoch(self) -> int:
         """Number of the present epoch; between two, of the one that has ended."""
-        return max(self._position - 1, 0) // self.steps_per_epoch
+        return max(self.position - 1, 0) // self.steps_per_epoch
 
     @property
     def step(self) -> int:
         """Steps of the present epoch that are done."""
-        return self._position - self.epoch * self.steps_per_epoch
+        return self.position - self.epoch * self.steps_per_epoch
 
     @property
     def loss(self) -> float:
@@ -81,6 +100,16 @@ class Training:
         start = (self.step - 1) * self._batch_size
         rows = self._engine.epoch_losses[start : start + self._batch_size]
         return float(np.add.accumulate(rows)[-1] / len(rows))
+
+    @property
+    def losses_so_far(self) -> np.ndarray:
+        """Losses of the rows of an epoch that has begun, in its order; none between two epochs."""
+        return self._engine.epoch_losses[: self.position % self.steps_per_epoch * self._batch_size]
+
+    def take_position(self, start: int, position: int, losses) -> None:
+        """Go on where another fit was that began at step `start`."""
+        self.start, self.position = start, position
+        self.losses_so_far[...] = losses
 
     def stop(self, reason: str = "stopped by a callback") -> None:
         """End the fit after this step or epoch."""
@@ -90,12 +119,14 @@ class Training:
 
     def run(self, progress: bool) -> None:
         """Train until the last epoch is done, or something ends it before."""
-        watched = self._validation is not None or progress or bool(self._callbacks)
+        watched = self._validation is not None or progress or bool(self.callbacks)
         bar = tqdm(total=self.epochs, unit="epoch", disable=not progress, dynamic_ncols=True)
         try:
             with bar, _threads.limit_blas(self._plan):
                 self._notify("on_fit_begin")
-                while self._position < self._end and self.history.stop_reason is None:
+                self._notify("take_up")
+                bar.update(self.n_epochs_done)
+                while self.n_epochs_done < self.epochs and self.history.stop_reason is None:
                     self._advance(self._choose_n_steps(watched), bar)
                 self._notify("on_fit_end")
         except KeyboardInterrupt:
@@ -107,16 +138,16 @@ class Training:
         self._conclude()
 
     def _notify(self, event: str) -> None:
-        for callback in self._callbacks:
+        for callback in self.callbacks:
             getattr(callback, event)(self)
 
     def _choose_n_steps(self, watched: bool) -> int:
         """Steps until somebody looks: a callback, a validation, a progress bar."""
         if not watched:
-            return self._end - self._position
-        step = self._position % self.steps_per_epoch
+            return self.start + self.epochs * self.steps_per_epoch - self.position
+        step = self.position % self.steps_per_epoch
         ends = [self.steps_per_epoch]
-        for callback in self._callbacks:
+        for callback in self.callbacks:
             if callback.watches_steps():
                 ends.append((step // callback.step_interval + 1) * callback.step_interval)
         return min(ends) - step
@@ -124,7 +155,7 @@ class Training:
     def _advance(self, n_steps: int, bar) -> None:
         """Run steps, and let all who look at this point see what came of them."""
         rows = self._run_steps(n_steps)
-        for callback in self._callbacks:
+        for callback in self.callbacks:
             if callback.watches_steps() and self.step % callback.step_interval == 0:
                 callback.on_step_end(self)
         for row in rows:
@@ -143,16 +174,16 @@ class Training:
         try:
             losses, seconds, diverged_step = _threads.run_interruptibly(
                 lambda: self._engine.run_steps(
-                    self._position, n_steps, learning_rate=self.learning_rate
+                    self.position, n_steps, learning_rate=self.learning_rate
                 ),
                 self._engine.request_stop,
             )
         finally:
             self._binding.unpack()
         self._check_finite(before, diverged_step, n_steps)
-        first = self._position // self.steps_per_epoch
-        self._position += n_steps
-        net._epoch = self._position // self.steps_per_epoch
+        first = self.position // self.steps_per_epoch
+        self.position += n_steps
+        net._epoch = self.position // self.steps_per_epoch
         return [
             {"epoch": first + i, "loss": loss, "seconds": time, "learning_rate": self.learning_rate}
             for i, (loss, time) in enumerate(zip(losses, seconds, strict=True))
@@ -164,12 +195,12 @@ class Training:
         is_finite = _threads.find_nonfinite(net.parameter_vector, net.n_threads) < 0
         if diverged_step < 0 and is_finite:
             return
-        number = diverged_step if diverged_step >= 0 else self._position + n_steps - 1
+        number = diverged_step if diverged_step >= 0 else self.position + n_steps - 1
         epoch, step = divmod(number, self.steps_per_epoch)
         n_rows = min(self._batch_size, self._n_rows - step * self._batch_size)
         layer, found = self._find_nonfinite(n_rows)
         net._restore_state(before)
-        start, i = divmod(self._position, self.steps_per_epoch)
+        start, i = divmod(self.position, self.steps_per_epoch)
         kept = f"of epoch {start}'s start" if i == 0 else f"of before epoch {start}, step {i}"
         raise DivergenceError(epoch, step, layer, found, self.learning_rate, kept)
 

@@ -30,6 +30,7 @@ class Callback:
     """
 
     step_interval = 1
+    comes_last = False  # called after the others, so that it sees what they have done
 
     def on_fit_begin(self, fit) -> None:
         """Before the first step."""
@@ -42,6 +43,16 @@ class Callback:
 
     def on_fit_end(self, fit) -> None:
         """After the last step, unless an error ended the fit."""
+
+    def take_up(self, fit) -> None:
+        """After all callbacks' `on_fit_begin`: for a checkpoint to put the fit where it was."""
+
+    def state_dict(self) -> dict:
+        """What a checkpoint must keep: values that JSON holds, and arrays."""
+        return {}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on from a `state_dict`."""
 
     def watches_steps(self) -> bool:
         """Whether `on_step_end` does anything."""
@@ -102,7 +113,7 @@ class EarlyStopping(Callback):
         self.best: float | None = None
         self.best_epoch: int | None = None
         self._n_waited = 0
-        self._best_state = None
+        self._best_state: dict | None = None
 
     def on_fit_begin(self, fit) -> None:
         self._forget()
@@ -126,6 +137,18 @@ class EarlyStopping(Callback):
     def on_fit_end(self, fit) -> None:
         if self._best_state is not None:
             fit.net._restore_state(self._best_state)
+
+    def state_dict(self) -> dict:
+        kept = {f"kept.{name}": array for name, array in (self._best_state or {}).items()}
+        return {
+            "best": self.best, "best_epoch": self.best_epoch, "n_waited": self._n_waited, **kept
+        }  # fmt: skip
+
+    def load_state_dict(self, state: dict) -> None:
+        self.best, self.best_epoch = state["best"], state["best_epoch"]
+        self._n_waited = state["n_waited"]
+        kept = {name[5:]: array for name, array in state.items() if name.startswith("kept.")}
+        self._best_state = kept or None
 
     def _improves(self, value: float) -> bool:
         if math.isnan(value):
@@ -166,6 +189,14 @@ class Convergence(Callback):
                 f"converged: in {self.patience} epochs the loss has not fallen by more than "
                 f"tol={self.tol:g} below {self._reference:.6g}"
             )
+
+    def state_dict(self) -> dict:
+        reference = None if self._reference == math.inf else self._reference
+        return {"reference": reference, "n_waited": self._n_waited}
+
+    def load_state_dict(self, state: dict) -> None:
+        self._reference = math.inf if state["reference"] is None else state["reference"]
+        self._n_waited = state["n_waited"]
 
 
 def check_callbacks(callbacks) -> list[Callback]:

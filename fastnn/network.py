@@ -174,12 +174,12 @@ class Network(Fitting):
     def gradient_vector(self) -> np.ndarray:
         return self._require_built().gradients
 
-    def _copy_state(self):
+    def _copy_state(self) -> dict[str, np.ndarray]:
         """What `_restore_state` needs to undo training from here on."""
-        return self._require_built().values.copy()
+        return {"parameters": self._require_built().values.copy()}
 
     def _restore_state(self, state) -> None:
-        self._require_built().values[...] = state
+        self._require_built().values[...] = state["parameters"]
 
     # --- checks --------------------------------------------------------------------------------
 

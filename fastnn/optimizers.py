@@ -25,6 +25,18 @@ class SGD:
     def __repr__(self) -> str:
         return f"SGD({self.learning_rate})"
 
+    @property
+    def settings(self) -> dict:
+        """What the optimizer was made with."""
+        return {"learning_rate": self.learning_rate}
+
+    def state_dict(self) -> dict:
+        """A copy of what `step` keeps from step to step: nothing."""
+        return {"optimizer": type(self).__name__, "steps": 0, "slots": {}}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on from a `state_dict`."""
+
     def step(self, net) -> None:
         """Update the parameters of `net` with the gradients of its last `backward`."""
         net.apply_update(self)

@@ -27,7 +27,7 @@ PYTHON_ROWS = [
     ["cli.confusion"],
     ["__init__"],
     ["many"],
-    ["_config", "network", "datasets", "batches"],
+    ["_config", "checkpoint", "network", "datasets", "batches"],
     ["_fitting", "_saving", "_summary", "frozen"],
     ["_training", "_restarts", "_data"],
     ["_programs", "_targets", "_parameters", "_scaling"],
