@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import platform
 import subprocess
 import sys
 
@@ -238,35 +237,3 @@ def test_training_and_prediction_sum_alike(isa, dtype, name):
         net = make_network(name, dtype, n_threads)
         rows = slice(0, batch_size)
         assert net.forward(X[rows], y[rows]) == net.evaluate(X[rows], y[rows])["loss"]
-
-
-# --- floating-point mode -------------------------------------------------------------------------
-
-
-def keeps_denormals():
-    return (np.full(1, np.finfo("float32").tiny) / 2)[0] > 0
-
-
-@pytest.mark.skipif(
-    platform.machine().lower() not in ("x86_64", "amd64"), reason="denormals are kept on this CPU"
-)
-@pytest.mark.parametrize("n_threads", THREADS[:2])
-def test_the_engine_flushes_denormals_and_restores_the_mode(isa, n_threads):
-    """A denormal that goes in counts as zero (DAZ), one that would come out is zero (FTZ)."""
-    tiny = np.finfo("float32").tiny
-    layer = fastnn.Dense(1, use_bias=False)
-    net = fastnn.Network([layer], "mse", n_features=1, n_threads=n_threads)
-    X = np.full((2000, 1), 16, "float32")
-    for size, row in [(tiny / 4, 16), (4 * tiny, 1 / 16)]:
-        layer.weight[...] = size
-        X[...] = row
-        assert not net.predict(X).any()
-        assert not net.forward(X).any()
-    net.evaluate(X, X)
-    layer.weight[...] = 0
-    for wanted, flushed in [(tiny / 4, True), (1e6 * tiny, False)]:
-        assert net.forward(X, np.full((2000, 1), wanted)) == 0  # the square is no number
-        net.backward()
-        assert (layer.weight_grad[0] == 0) == flushed
-    fastnn.SGD(1.0).step(net)
-    assert keeps_denormals()

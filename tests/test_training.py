@@ -139,6 +139,8 @@ def test_denormals_are_flushed_inside_and_kept_outside():
     for call in calls:
         call()
         assert keeps_denormals()
+    net.layers[0].weight[...] = 1e-39  # and one that comes in counts as zero
+    assert net.predict(np.array([[1e9]], dtype="float32"))[0] == 0
 
 
 @pytest.mark.parametrize("n_threads", THREADS)
