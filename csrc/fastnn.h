@@ -79,6 +79,18 @@ extern const fnn_loss_info fnn_losses[FNN_N_LOSSES];
 extern const fnn_optimizer_info fnn_optimizers[FNN_N_OPTIMIZERS];
 extern const char *const fnn_isas[FNN_N_ISAS];
 
+/* ---- random numbers: what they are for is part of the generator's counter (random.c) ---- */
+
+enum { FNN_PURPOSE_UNIFORM, FNN_PURPOSE_SHUFFLE, FNN_PURPOSE_NORMAL, FNN_PURPOSE_DROPOUT };
+
+/* Which elements of a layer's rows are dropped in one step: those whose word is below threshold. */
+typedef struct {
+    uint64_t seed;
+    uint32_t step, layer; /* layer < 2^24 */
+    uint32_t threshold;   /* rate * 2^32 */
+    double factor;        /* of those that are kept: 1 / (1 - rate) */
+} fnn_mask;
+
 /* ---- kernels: one table per instruction set and dtype ---- */
 
 #define FNN_DTYPE f32

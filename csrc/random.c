@@ -24,9 +24,7 @@ void fnn_generate_philox(const uint32_t key[2], const uint32_t counter[4], uint3
     words[3] = x3;
 }
 
-/* What a stream of numbers is for: the last counter word, so that no two uses share numbers. */
-enum { PURPOSE_UNIFORM = 0, PURPOSE_SHUFFLE = 1, PURPOSE_NORMAL = 2 };
-
+/* What a stream of numbers is for is the last counter word, so that no two uses share numbers. */
 static void generate_pair(uint64_t seed, uint32_t purpose, uint32_t stream, uint64_t index,
                           uint64_t pair[2]) {
     const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
@@ -41,7 +39,7 @@ void fnn_fill_uniform(uint64_t seed, uint32_t stream, double low, double high, p
                       double *out) {
     for (ptrdiff_t i = 0; i < n; i++) {
         uint64_t pair[2];
-        generate_pair(seed, PURPOSE_UNIFORM, stream, (uint64_t)i / 2, pair);
+        generate_pair(seed, FNN_PURPOSE_UNIFORM, stream, (uint64_t)i / 2, pair);
         /* 53 bits fill a double's significand: u is uniform in [0, 1). */
         const double u = (double)(pair[i % 2] >> 11) * 0x1p-53;
         out[i] = low + (high - low) * u;
@@ -52,7 +50,7 @@ void fnn_fill_normal(uint64_t seed, uint32_t stream, double mean, double std, pt
                      double *out) {
     for (ptrdiff_t i = 0; i < n; i++) {
         uint64_t pair[2];
-        generate_pair(seed, PURPOSE_NORMAL, stream, (uint64_t)i / 2, pair);
+        generate_pair(seed, FNN_PURPOSE_NORMAL, stream, (uint64_t)i / 2, pair);
         /* An odd multiple of 2^-54 in (-1/2, 1/2), exactly: never 0, and as often above as below.
          */
         const int64_t k = (int64_t)(pair[i % 2] >> 11) - ((int64_t)1 << 52);
@@ -67,7 +65,8 @@ void fnn_shuffle_indices(uint64_t seed, uint32_t epoch, ptrdiff_t n, int64_t *ou
     uint64_t pair[2] = {0, 0};
     for (ptrdiff_t i = 0; i < n; i++) out[i] = i;
     for (ptrdiff_t i = n - 1, draw = 0; i > 0; i--, draw++) {
-        if (draw % 2 == 0) generate_pair(seed, PURPOSE_SHUFFLE, epoch, (uint64_t)draw / 2, pair);
+        if (draw % 2 == 0)
+            generate_pair(seed, FNN_PURPOSE_SHUFFLE, epoch, (uint64_t)draw / 2, pair);
         const uint64_t word = pair[draw % 2], bound = (uint64_t)i + 1;
         /* bound <= 2^32: multiplied by halves, as standard C has no 128-bit product. */
         const uint64_t high = (word >> 32) * bound, low = (word & 0xFFFFFFFF) * bound;

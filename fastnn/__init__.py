@@ -18,7 +18,7 @@ from fastnn.checkpoint import Checkpoint
 from fastnn.divergence import DivergenceError, DivergenceWarning
 from fastnn.frozen import FrozenNetwork
 from fastnn.history import History
-from fastnn.layers import Dense
+from fastnn.layers import Activation, Dense, Dropout
 from fastnn.many import fit_many
 from fastnn.model_file import CorruptModelError
 from fastnn.network import Network, load
@@ -26,12 +26,14 @@ from fastnn.optimizers import SGD
 
 __all__ = [
     "SGD",
+    "Activation",
     "Callback",
     "Checkpoint",
     "CorruptModelError",
     "Dense",
     "DivergenceError",
     "DivergenceWarning",
+    "Dropout",
     "EarlyStopping",
     "FrozenNetwork",
     "History",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import math
 
 from fastnn._core.binding import allocate
+from fastnn.layers import list_widths
 
 # Kernels load whole vectors: the last weight's last row must be readable this far beyond its end.
 _SLACK = 16
@@ -16,26 +18,22 @@ class Parameters:
     Parameters
     ----------
     n_features : int
-    layers : list of Dense
+    layers : list of Layer
     dtype : str
 
     Attributes
     ----------
     values, gradients : ndarray (n_parameters,)
     weights : list of (weight, bias)
-        Views of `values`: (n_in, n_out) and (n_out,) or None.
+        Views of `values`, a pair for each layer: (n_in, n_out) and (n_out,) or None for a dense
+        one, (None, None) for one without parameters.
     weight_grads : list of (weight_grad, bias_grad)
         The same views of `gradients`.
     """
 
     def __init__(self, n_features: int, layers, dtype: str) -> None:
-        widths = [n_features, *(layer.units for layer in layers)]
-        shapes = [
-            ((n_in, n_out), n_out if layer.use_bias else 0)
-            for n_in, n_out, layer in zip(widths, widths[1:], layers, strict=False)
-        ]
-        self._shapes, self._dtype = shapes, dtype
-        self._size = sum(n_in * n_out + n_bias for (n_in, n_out), n_bias in shapes)
+        self._shapes, self._dtype = list_shapes(layers, n_features), dtype
+        self._size = count_elements(self._shapes)
         self.values, self.weights = self._make_arena()
         self.gradients, self.weight_grads = self._make_arena()
 
@@ -52,12 +50,30 @@ class Parameters:
         return other
 
 
+def list_shapes(layers, n_features: int):
+    """A pair of shapes for each layer, of its first and its second parameter, or None."""
+    widths = list_widths(layers, n_features)
+    return [
+        tuple([*layer.parameter_shapes(n_in), None, None][:2])
+        for layer, n_in in zip(layers, widths, strict=False)
+    ]
+
+
+def count_elements(shapes) -> int:
+    return sum(math.prod(shape) for pair in shapes for shape in pair if shape is not None)
+
+
 def _make_views(arena, shapes):
-    views, start = [], 0
-    for (n_in, n_out), n_bias in shapes:
-        weight = arena[start : start + n_in * n_out].reshape(n_in, n_out)
-        start += n_in * n_out
-        bias = arena[start : start + n_bias] if n_bias else None
-        start += n_bias
-        views.append((weight, bias))
+    """Views of `arena`, one behind the other."""
+    start, views = 0, []
+    for pair in shapes:
+        made = []
+        for shape in pair:
+            if shape is None:
+                made.append(None)
+                continue
+            size = math.prod(shape)
+            made.append(arena[start : start + size].reshape(shape))
+            start += size
+        views.append(tuple(made))
     return views

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from fastnn import _threads
@@ -10,6 +12,7 @@ from fastnn._core.binding import Binding
 from fastnn._core.engine import Engine, update_arena
 from fastnn._core.inference import Predictor, compute_row_losses
 from fastnn._core.plan import BATCH_CHUNK, ROW_BLOCK, LayerShape, Plan, choose_n_threads, make_plan
+from fastnn.layers import list_widths
 
 # From this many rows on, a prediction is worth copying the weights into panels first.
 PACK_MIN_ROWS = 256
@@ -17,14 +20,19 @@ PACK_MIN_ROWS = 256
 EXPLICIT_FACTOR = 16
 
 
-def make_shapes(n_features: int, layers, output_activation) -> list[LayerShape]:
+def make_shapes(n_features: int, layers, output_activation, training: bool) -> list[LayerShape]:
     """What the plan must know of the layers, the last with the activation that is applied."""
-    widths = [n_features, *(layer.units for layer in layers)]
-    activations = [layer.activation for layer in layers[:-1]] + [output_activation]
-    return [
-        describe_shape(n_in, n_out, activation)
-        for n_in, n_out, activation in zip(widths, widths[1:], activations, strict=False)
-    ]
+    widths = list_widths(layers, n_features)
+    shapes = []
+    for i, layer in enumerate(layers):
+        if layer.kind == "dropout" and not training:
+            continue
+        activation = output_activation if layer is layers[-1] else layer.activation
+        settings = layer.settings()
+        known = {name: settings[name] for name in ("rate",) if name in settings}
+        shape = describe_shape(widths[i], widths[i + 1], activation)
+        shapes.append(replace(shape, kind=layer.kind, index=i, **known))
+    return shapes
 
 
 def describe_shape(n_in: int, n_out: int, activation) -> LayerShape:
@@ -92,9 +100,9 @@ class Stepper:
         binding = Binding(self._plan, weights, gradients, batch_size, packed=False, training=True)
         self._engine = Engine(binding, loss.name, merged)
 
-    def forward(self, X, labels, targets) -> float:
-        """Mean loss over a batch."""
-        return self._call(lambda: self._engine.forward(X, labels, targets))
+    def forward(self, X, labels, targets, seed: int, number: int) -> float:
+        """Mean loss over a batch, in step `number` of the network."""
+        return self._call(lambda: self._engine.forward(X, labels, targets, seed, number))
 
     def backward(self) -> None:
         """Gradients of the last `forward`."""

@@ -70,11 +70,11 @@ class _Kept:
 
     def __init__(self, net) -> None:
         self._state = net._copy_state()
-        self._rest = (net.seed, net._epoch, net.history)
+        self._rest = (net.seed, net._epoch, net._step, net.history)
 
     def restore(self, net) -> None:
         net._restore_state(self._state)
-        net.seed, net._epoch, net.history = self._rest
+        net.seed, net._epoch, net._step, net.history = self._rest
 
 
 def _describe(seed: int, row: dict, history: History) -> dict:

@@ -7,13 +7,14 @@ import os
 import numpy as np
 
 from fastnn import _validate, model_file
+from fastnn._parameters import count_elements, list_shapes
 from fastnn._scaling import Scaling
 from fastnn.activations import restore_activation
-from fastnn.initializers import describe_initializer, parse_initializer
-from fastnn.layers import Dense
+from fastnn.initializers import parse_initializer
+from fastnn.layers import LAYERS
 
 _HEADER_KEYS = {
-    "layers", "loss", "n_features", "dtype", "seed", "epoch", "classes", "scale_inputs",
+    "layers", "loss", "n_features", "dtype", "seed", "epoch", "step", "classes", "scale_inputs",
     "scale_targets",
 }  # fmt: skip
 CHECKPOINT_PREFIX = "checkpoint."  # of tensors that are no part of the network
@@ -28,20 +29,13 @@ def save_network(net, path) -> None:
 def describe_network(net) -> tuple[dict, dict[str, np.ndarray]]:
     """A network as a header and tensors."""
     header = {
-        "layers": [
-            {
-                "units": layer.units,
-                "activation": layer.activation.describe(),
-                "use_bias": layer.use_bias,
-                "initializer": describe_initializer(layer.initializer),
-            }
-            for layer in net.layers
-        ],
+        "layers": [{"layer": type(layer).__name__, **layer.settings()} for layer in net.layers],
         "loss": net.loss.name,
         "n_features": net.n_features,
         "dtype": net.dtype,
         "seed": net.seed,
         "epoch": net._epoch,
+        "step": net._step,
         "classes": None if net.classes is None else net.classes.tolist(),
         "scale_inputs": net.scale_inputs,
         "scale_targets": net.scale_targets,
@@ -82,6 +76,7 @@ def take_state(net, header, tensors) -> None:
     """Give a network of the same settings what training changes: weights, scaling, epoch."""
     weights = _set_scalings(net, net.n_features, tensors)
     net._epoch = _validate.check_int("epoch", header["epoch"], 0, 2**32 - 1)
+    net._step = _validate.check_int("step", header["step"], 0, 2**32 - 1)
     _set_parameters(net, weights)
 
 
@@ -93,21 +88,16 @@ def split_tensors(tensors):
     return own, others
 
 
-def _make_layer(*, activation, initializer, **settings) -> Dense:
-    return Dense(
-        activation=restore_activation(activation),
-        initializer=parse_initializer(initializer),
-        **settings,
-    )
+def _make_layer(layer, **settings):
+    restore = {"activation": restore_activation, "initializer": parse_initializer}
+    for name in settings.keys() & restore:
+        settings[name] = restore[name](settings[name])
+    return LAYERS[_validate.check_choice("layer", layer, list(LAYERS))](**settings)
 
 
 def _check_size(layers, n_features: int, tensors) -> None:
     """Refuse a header that promises more parameters than the file holds, before allocating any."""
-    widths = [n_features, *(layer.units for layer in layers)]
-    wanted = sum(
-        n_in * n_out + n_out * layer.use_bias
-        for n_in, n_out, layer in zip(widths, widths[1:], layers, strict=False)
-    )
+    wanted = count_elements(list_shapes(layers, n_features))
     found = sum(tensor.size for tensor in tensors.values())
     if found != wanted:
         raise ValueError(f"{found} parameters in the file, where the layers need {wanted}")
@@ -142,9 +132,10 @@ def _set_scalings(net, n_features: int, tensors) -> dict[str, np.ndarray]:
 def _name_parameters(net) -> dict[str, np.ndarray]:
     named = {}
     for i, layer in enumerate(net.layers):
-        named[f"layers.{i}.weight"] = layer.weight
-        if layer.bias is not None:
-            named[f"layers.{i}.bias"] = layer.bias
+        for name in layer.parameter_names:
+            value = getattr(layer, name)
+            if value is not None:
+                named[f"layers.{i}.{name}"] = value
     return named
 
 

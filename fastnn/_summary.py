@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from fastnn.layers import list_widths
+
 
 def summarize(net) -> str:
     """A table of the layers with shapes and numbers of parameters."""
     lines = [f"{'layer':<8}{'shape':>16}  {'activation':<12}{'parameters':>12}"]
+    widths = list_widths(net.layers, net.n_features)
     for i, layer in enumerate(net.layers):
-        n_in, n_out = layer.weight.shape
-        size = layer.weight.size + (0 if layer.bias is None else layer.bias.size)
-        shape = f"{n_in} -> {n_out}"
-        lines.append(f"{i:<8}{shape:>16}  {layer.activation.name:<12}{size:>12,}")
+        size = sum(array.size for array in layer.parameters())
+        shape = f"{widths[i]} -> {widths[i + 1]}"
+        what = layer.activation.name if layer.kind in ("dense", "activation") else repr(layer)
+        lines.append(f"{i:<8}{shape:>16}  {what:<12}{size:>12,}")
     lines.append(f"{len(net.parameter_vector):,} parameters, {net.dtype}, {net.loss.name}")
     return "\n".join(lines)

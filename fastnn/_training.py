@@ -62,7 +62,7 @@ class Training:
         self.callbacks = sorted(callbacks, key=lambda callback: callback.comes_last)
         self.start = self.position = net._epoch * self.steps_per_epoch
         plans = _programs.plan_training(
-            net._shapes["scores"], batch_size, n_rows, net.dtype, net.n_threads
+            net._shapes["training"], batch_size, n_rows, net.dtype, net.n_threads
         )
         self._plan = plans[0]
         self._binding, self._engine = _programs.make_trainer(
@@ -184,6 +184,7 @@ class Training:
         first = self.position // self.steps_per_epoch
         self.position += n_steps
         net._epoch = self.position // self.steps_per_epoch
+        net._step = self.position % 2**32
         return [
             {"epoch": first + i, "loss": loss, "seconds": time, "learning_rate": self.learning_rate}
             for i, (loss, time) in enumerate(zip(losses, seconds, strict=True))
@@ -207,7 +208,7 @@ class Training:
     def _find_nonfinite(self, n_rows: int) -> tuple[int, str]:
         """The first layer whose weights, or outputs in the last step, are not finite."""
         for i, layer in enumerate(self.net.layers):
-            if not np.isfinite(layer.weight).all():
+            if not all(np.isfinite(value).all() for value in layer.parameters()):
                 return i, "the weights"
             if not np.isfinite(self._binding.outputs[i][:n_rows]).all():
                 return i, "the outputs"

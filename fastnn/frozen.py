@@ -35,7 +35,7 @@ class FrozenNetwork:
 
     def _make_predictor(self, shapes, dtype: str) -> FrozenPredictor:
         _, predictor = self._pool.make(shapes, 1, packed=True)
-        per_row = sum(shape.n_in * shape.n_out for shape in shapes)
+        per_row = sum(shape.multiply_adds for shape in shapes)
         return FrozenPredictor(
             predictor,
             shapes[0].n_in,

@@ -4,12 +4,69 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastnn._validate import check_int
-from fastnn.activations import Activation, get_activation
-from fastnn.initializers import check_initializer
+from fastnn import activations
+from fastnn._validate import check_int, check_number
+from fastnn.activations import get_activation
+from fastnn.initializers import check_initializer, describe_initializer
 
 
-class Dense:
+class Layer:
+    """What all layers have in common.
+
+    Attributes
+    ----------
+    kind : str
+        What the plan calls it.
+    parameter_names : tuple of str
+        Attributes that hold parameters; each has a twin whose name ends in ``_grad``.
+    units : int or None
+        Outputs of the layer; None: as many as it has inputs.
+    activation : fastnn.activations.Activation
+    """
+
+    kind = ""
+    parameter_names: tuple[str, ...] = ()
+    units: int | None = None
+    activation: activations.Activation = activations.Identity()
+    _settings: tuple[str, ...] = ()
+
+    def __init__(self) -> None:
+        self._views: dict[str, np.ndarray | None] = {}
+        self._attached = False
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr, self.settings().values()))})"
+
+    def settings(self) -> dict:
+        """The arguments that make an equal layer."""
+        return {name: getattr(self, name) for name in self._settings}
+
+    def parameter_shapes(self, n_in: int) -> list[tuple[int, ...] | None]:
+        """Shapes of the parameters, in the order of their names; None: it has none of that name."""
+        return [None] * len(self.parameter_names)
+
+    def parameters(self) -> list[np.ndarray]:
+        """Those that it has, as views of the network's."""
+        values = [self._view(name) for name in self.parameter_names]
+        return [value for value in values if value is not None]
+
+    def _attach(self, values, gradients) -> None:
+        """Show these arrays, in the order of the names, as parameters and their gradients."""
+        for name, value, gradient in zip(self.parameter_names, values, gradients, strict=False):
+            self._views[name] = value
+            self._views[f"{name}_grad"] = gradient
+        self._attached = True
+
+    def _view(self, name: str):
+        if not self._views:
+            raise AttributeError(
+                f"this {type(self).__name__} layer has no {name} yet: its input width is unknown. "
+                "Pass n_features to Network, or call fit or forward first"
+            )
+        return self._views[name]
+
+
+class Dense(Layer):
     """A fully connected layer, a = f(x W + b).
 
     Parameters
@@ -34,19 +91,22 @@ class Dense:
         What `Network.backward` computed last; the same shapes.
     """
 
+    kind = "dense"
+    parameter_names = ("weight", "bias")
+
     def __init__(
         self,
         units: int,
-        activation: str | Activation = "identity",
+        activation: str | activations.Activation = "identity",
         *,
         use_bias: bool = True,
         initializer=None,
     ) -> None:
+        super().__init__()
         self.units = check_int("units", units, 1)
         self.activation = get_activation(activation)
         self.use_bias = bool(use_bias)
         self.initializer = check_initializer(initializer)
-        self._views: dict[str, np.ndarray | None] = {}
 
     def __repr__(self) -> str:
         bias = "" if self.use_bias else ", use_bias=False"
@@ -54,6 +114,17 @@ class Dense:
         activation = described if isinstance(described, str) else self.activation
         initial = "" if self.initializer is None else f", initializer={self.initializer!r}"
         return f"Dense({self.units}, {activation!r}{bias}{initial})"
+
+    def settings(self) -> dict:
+        return {
+            "units": self.units,
+            "activation": self.activation.describe(),
+            "use_bias": self.use_bias,
+            "initializer": describe_initializer(self.initializer),
+        }
+
+    def parameter_shapes(self, n_in: int) -> list[tuple[int, ...] | None]:
+        return [(n_in, self.units), (self.units,) if self.use_bias else None]
 
     @property
     def weight(self) -> np.ndarray:
@@ -71,23 +142,97 @@ class Dense:
     def bias_grad(self) -> np.ndarray | None:
         return self._view("bias_grad")
 
-    def _view(self, name: str):
-        if not self._views:
-            raise AttributeError(
-                f"this Dense layer has no {name} yet: its input width is unknown. Pass "
-                "n_features to Network, or call fit or forward first"
-            )
-        return self._views[name]
+
+class Dropout(Layer):
+    """Leaves out random elements of what passes through in training; does nothing in predictions.
+
+    Each training step draws a new mask for each row; what is kept is divided by 1 - rate, so that
+    the mean stays as it is and predictions need no scaling. As the first layer it drops inputs.
+
+    N. Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting",
+    JMLR 15 (2014), section 4; scaled in training as its section 10 has it.
+
+    Parameters
+    ----------
+    rate : float
+        Share of the elements that are left out, from 0 to less than 1.
+    """
+
+    kind = "dropout"
+    _settings = ("rate",)
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = check_number("rate", rate, low=0, high=1, high_open=True)
 
 
-def check_layers(layers) -> list[Dense]:
+class Activation(Layer):
+    """An activation on its own, for layers that come between a product and its activation.
+
+    ``Dense(100), BatchNorm(), Activation("relu")``; for ``Dense(100), Activation("relu")`` the
+    shorter ``Dense(100, "relu")`` gives the same bits and is faster.
+
+    Parameters
+    ----------
+    activation : str or object
+        As for `Dense`.
+    """
+
+    kind = "activation"
+
+    def __init__(self, activation: str | activations.Activation) -> None:
+        super().__init__()
+        self.activation = get_activation(activation)
+
+    def settings(self) -> dict:
+        return {"activation": self.activation.describe()}
+
+    def __repr__(self) -> str:
+        described = self.activation.describe()
+        return f"Activation({described if isinstance(described, str) else self.activation!r})"
+
+
+LAYERS = {layer.__name__: layer for layer in (Dense, Dropout, Activation)}
+
+
+def check_layers(layers) -> list[Layer]:
     """Return `layers` as a list that a new network may own."""
     layers = list(layers)
     if not layers:
         raise ValueError("layers is empty; expected at least one Dense")
     for i, layer in enumerate(layers):
-        if not isinstance(layer, Dense):
-            raise TypeError(f"layers[{i}] is {layer!r}; expected a fastnn.Dense")
-        if layer._views or any(layer is other for other in layers[:i]):
-            raise ValueError(f"layers[{i}] is already part of a network; make a new Dense for each")
+        if not isinstance(layer, Layer):
+            known = ", ".join(f"fastnn.{name}" for name in LAYERS)
+            raise TypeError(f"layers[{i}] is {layer!r}; expected one of {known}")
+        if layer._attached or any(layer is other for other in layers[:i]):
+            name = type(layer).__name__
+            raise ValueError(
+                f"layers[{i}] is already part of a network; make a new {name} for each"
+            )
+    if not any(isinstance(layer, Dense) for layer in layers):
+        raise ValueError(f"layers is {layers}; expected at least one Dense")
+    if isinstance(layers[-1], Dropout):
+        raise ValueError(
+            f"layers[{len(layers) - 1}] is {layers[-1]!r}, but the last layer gives the output of "
+            "the network: drop elements in front of a Dense"
+        )
     return layers
+
+
+def list_widths(layers, n_features: int) -> list[int]:
+    """Inputs of the first layer, and outputs of each."""
+    widths = [n_features]
+    for layer in layers:
+        widths.append(layer.units or widths[-1])
+    return widths
+
+
+def find_activation(layers, i: int) -> str:
+    """The activation that the product of layer `i` goes through: its own, or that of a layer
+    behind it with no other product between."""
+    for layer in [layers[i], *layers[i + 1 :]]:
+        if layer is not layers[i] and isinstance(layer, Dense):
+            break
+        if layer.activation.name != "identity":
+            return layer.activation.name
+    return "identity"

@@ -17,7 +17,7 @@ from fastnn.activations import get_activation
 from fastnn.frozen import FrozenNetwork
 from fastnn.history import History
 from fastnn.initializers import choose_initializer
-from fastnn.layers import check_layers
+from fastnn.layers import Dense, check_layers, find_activation
 from fastnn.losses import Loss
 from fastnn.optimizers import SGD, check_optimizer
 
@@ -27,7 +27,7 @@ class Network(Fitting):
 
     Parameters
     ----------
-    layers : list of Dense
+    layers : list of Dense, Dropout and Activation
         From the first hidden layer to the output.
     loss : str, default "softmax_cross_entropy"
         "softmax_cross_entropy" (classes) or "mse" (values). The mean over the batch is trained.
@@ -51,7 +51,7 @@ class Network(Fitting):
 
     Attributes
     ----------
-    layers : list of Dense
+    layers : list
         With views of the parameters: ``weight``, ``bias``, ``weight_grad``, ``bias_grad``.
     classes : ndarray or None
     n_features, n_outputs : int
@@ -79,7 +79,7 @@ class Network(Fitting):
         self.dtype = _validate.check_choice("dtype", str(np.dtype(dtype)), ["float32", "float64"])
         self.seed = _validate.check_int("seed", seed, 0, 2**64 - 1)
         self.n_threads = _threads.check_n_threads(n_threads)
-        self.n_outputs = self.layers[-1].units
+        self.n_outputs = [layer.units for layer in self.layers if layer.units][-1]
         self._merged = self.loss.check_output_activation(self.layers[-1].activation.name)
         self.classes = check_classes(classes, self.loss, self.n_outputs)
         self.scale_inputs = _scaling.check_kind("scale_inputs", scale_inputs)
@@ -89,6 +89,7 @@ class Network(Fitting):
         self.n_features: int | None = None
         self.history: History | None = None
         self._epoch = 0  # of the next fit; the order of the rows depends on it
+        self._step = 0  # of the next batch; what is dropped in it depends on this
         self._parameters: Parameters | None = None
         self._stepper: _programs.Stepper | None = None
         self._prepare_fitting()
@@ -103,23 +104,21 @@ class Network(Fitting):
     def _build(self, n_features: int, initialize: bool = True) -> None:
         self.n_features = n_features
         self._parameters = Parameters(n_features, self.layers, self.dtype)
-        for layer, (weight, bias), (weight_grad, bias_grad) in zip(
+        for layer, values, gradients in zip(
             self.layers, self._parameters.weights, self._parameters.weight_grads, strict=True
         ):
-            layer._views = {
-                "weight": weight,
-                "bias": bias,
-                "weight_grad": weight_grad,
-                "bias_grad": bias_grad,
-            }
+            layer._attach(values, gradients)
         last = self.layers[-1].activation
-        outputs = {"scores": "identity" if self._merged else last}
-        outputs["output"] = last
-        outputs["probabilities"] = self.loss.merged_activation if self._merged else "identity"
+        scores = get_activation("identity" if self._merged else last)
+        probabilities = self.loss.merged_activation if self._merged else "identity"
+        outputs = {"scores": scores, "output": last, "probabilities": get_activation(probabilities)}
         self._shapes = {
-            what: _programs.make_shapes(n_features, self.layers, get_activation(activation))
+            what: _programs.make_shapes(n_features, self.layers, activation, training=False)
             for what, activation in outputs.items()
         }
+        self._shapes["training"] = _programs.make_shapes(
+            n_features, self.layers, scores, training=True
+        )
         self._predictors = _programs.PredictorPool(self._parameters, self.dtype)
         self._stepper = None
         try:
@@ -144,17 +143,16 @@ class Network(Fitting):
         self.input_scaling = self.target_scaling = None
 
     def _start_over(self, seed: int) -> None:
-        initial = [
-            (layer.initializer or choose_initializer(layer.activation.name)).fill(
-                layer.weight.shape, seed, i
-            )
-            for i, layer in enumerate(self.layers)
-        ]
+        dense = {i: layer for i, layer in enumerate(self.layers) if isinstance(layer, Dense)}
+        initial = {}
+        for i, layer in dense.items():
+            rule = layer.initializer or choose_initializer(find_activation(self.layers, i))
+            initial[i] = rule.fill(layer.weight.shape, seed, i)
         self.seed = seed
-        self._epoch = 0
+        self._epoch = self._step = 0
         self.history = None
-        for layer, weight in zip(self.layers, initial, strict=True):
-            layer.weight[...] = weight
+        for i, layer in dense.items():
+            layer.weight[...] = initial[i]
             if layer.bias is not None:
                 layer.bias[...] = 0
 
@@ -229,8 +227,9 @@ class Network(Fitting):
         Returns
         -------
         float or ndarray
-            With `y` the mean loss over the batch, ready for `backward`. Without, what the last
-            layer's activation gives, (batch, n_outputs); scaled where targets are.
+            With `y` the mean loss over the batch, ready for `backward`; dropout then draws a new
+            mask. Without, what the last layer's activation gives, (batch, n_outputs); scaled where
+            targets are.
         """
         if y is None:
             X = self._check_input(X)
@@ -242,14 +241,16 @@ class Network(Fitting):
         if self._stepper is None or self._stepper.batch_size != len(X):
             self._stepper = _programs.Stepper(
                 self._parameters,
-                self._shapes["scores"],
+                self._shapes["training"],
                 len(X),
                 self.dtype,
                 self.n_threads,
                 self.loss,
                 self._merged,
             )
-        return self._stepper.forward(X, labels, targets)
+        loss = self._stepper.forward(X, labels, targets, self.seed, self._step)
+        self._step = (self._step + 1) % 2**32
+        return loss
 
     def backward(self) -> None:
         """Gradients of the last `forward` with targets, into the layers' ``*_grad`` views."""
@@ -319,7 +320,7 @@ class Network(Fitting):
         self._require_built()
         batch_size = _validate.check_int("batch_size", batch_size, 1)
         plan, _ = _programs.plan_training(
-            self._shapes["scores"], batch_size, batch_size, self.dtype, self.n_threads
+            self._shapes["training"], batch_size, batch_size, self.dtype, self.n_threads
         )
         return str(plan)
 

@@ -60,6 +60,8 @@ def list_accesses(phase: Phase, layers) -> list[tuple[str, str, tuple[int, ...],
         ]
     if kind == "loss":
         return [access("a", i, "rows"), access("delta", i, "rows", writes=True)]
+    if kind.startswith("transform"):
+        return list_transform_accesses(kind, i, before, own_outputs, bounds)
     if kind == "backward_input":
         source = "w" if layers[i].blas else "wt"
         return [
@@ -80,6 +82,15 @@ def list_accesses(phase: Phase, layers) -> list[tuple[str, str, tuple[int, ...],
     if kind == "transpose":
         return [access("w", i, "inputs"), access("wt", i, "inputs", writes=True)]
     raise ValueError(f"unknown phase kind {kind!r}")
+
+
+def list_transform_accesses(kind: str, i: int, before: str, axis: str, bounds):
+    """The same for a layer without a weight matrix: one block of rows or columns throughout."""
+    if kind == "transform":
+        buffers = [(before, False), (f"a{i}", True)]
+    else:
+        buffers = [(f"delta{i}", False), (f"a{i - 1}", False), (f"delta{i - 1}", True)]
+    return [(buffer, axis, bounds, writes) for buffer, writes in buffers]
 
 
 def conflicts(one, other) -> bool:

@@ -65,14 +65,15 @@ cdef class Binding:
         self.n_layers = len(plan.layers)
         self.parameters = parameters
         self.memory = []
-        self.panels = []
+        self.panels = [None] * self.n_layers
         self.outputs = []
         self.layers = <DenseLayer *>PyMem_Calloc(self.n_layers, sizeof(DenseLayer))
         if self.layers == NULL:
             raise MemoryError()
         for i in range(self.n_layers):
             self.bind_shape(i)
-            self.bind_weight(i, gradients, training)
+            if plan.layers[i].shape.kind == "dense":
+                self.bind_weight(i, gradients, training)
             self.bind_scratch(i, rows, training)
 
     def __dealloc__(self):
@@ -95,6 +96,9 @@ cdef class Binding:
         cdef DenseLayer *layer = self.layers + i
         planned = self.plan.layers[i]
         shape = planned.shape
+        layer.kind = planning.LAYER_KINDS.index(shape.kind)
+        layer.index = shape.index
+        layer.rate = shape.rate
         layer.n_in = shape.n_in
         layer.n_out = shape.n_out
         layer.activation = kernels.list_activations().index(shape.activation)
@@ -122,11 +126,12 @@ cdef class Binding:
     def bind_weight(self, Py_ssize_t i, gradients, bint training):
         cdef DenseLayer *layer = self.layers + i
         cdef Py_ssize_t width = layer.vector_width
-        weight, bias = self.parameters[i]
-        weight_grad, bias_grad = gradients[i] if gradients else (None, None)
+        index = self.plan.layers[i].shape.index
+        weight, bias = self.parameters[index]
+        weight_grad, bias_grad = gradients[index] if gradients else (None, None)
         layer.packed = self.packed and not layer.blas
         n_packed = (layer.n_out + width - 1) // width * width * layer.n_in
-        self.panels.append(allocate(n_packed, self.dtype) if layer.packed else None)
+        self.panels[i] = allocate(n_packed, self.dtype) if layer.packed else None
         if training and gradients is None and self.plan.update == "separate":
             weight_grad = self.keep(allocate(n_packed, self.dtype))
         layer.weight = address(self.panels[i] if layer.packed else weight)
@@ -134,7 +139,7 @@ cdef class Binding:
         layer.weight_grad = address(weight_grad)
         layer.bias_grad = address(bias_grad)
         self.keep((weight, bias, weight_grad, bias_grad))
-        if training and i > 0 and not layer.blas:
+        if training and self.plan.layers[i].input_gradient and not layer.blas:
             n_transposed = (layer.n_in + width - 1) // width * width * layer.n_out
             layer.weight_transposed = address(self.keep(allocate(n_transposed, self.dtype)))
 
@@ -171,7 +176,7 @@ cdef class Binding:
         """Pairs of (panel, columns of the weight) as views: the panel is the packed copy."""
         cdef DenseLayer *layer = self.layers + i
         cdef Py_ssize_t width = layer.vector_width
-        weight = self.parameters[i][0]
+        weight = self.parameters[self.plan.layers[i].shape.index][0]
         bounds = self.plan.layers[i].panels
         for first, stop in zip(bounds, bounds[1:], strict=False):
             padded = (stop - first + width - 1) // width * width

@@ -137,6 +137,7 @@ cdef bint run_step(Run *run, Step *step, Py_ssize_t number, int thread,
     cdef const PhaseList *todo = &run.last if is_last else &run.full
     if thread == 0 and run.last_step < 0 and run.stop[0]:
         run.last_step = number
+    step.number = <uint32_t>number
     step.batch = run.n_rows - start if is_last else run.batch_size
     step.scale = 1.0 / step.batch
     step.row_loss = run.row_loss + start
@@ -242,6 +243,7 @@ cdef class Engine:
         epoch_labels = np.empty(n_rows, dtype=np.int32)
         self.epoch_losses = np.zeros(n_rows)
         self.data = (x, labels, targets, order, pointers, epoch_labels)
+        self.step.seed = seed
         run.full = self.full.todo
         run.last = self.last.todo
         run.n_threads = self.binding.plan.n_threads
@@ -316,13 +318,18 @@ cdef class Engine:
                 "a limit such as OMP_THREAD_LIMIT is in force: pass a smaller n_threads"
             )
 
-    def forward(self, x, labels, targets):
-        """One forward pass over a batch of the plan's size; the mean loss."""
+    def forward(self, x, labels, targets, seed, number):
+        """One forward pass over a batch of the plan's size; the mean loss.
+
+        `seed` and the `number` of the step say which elements are dropped, here and in `backward`.
+        """
         cdef Py_ssize_t n_rows = len(x)
         self.batch = (x, labels, targets)  # alive until `backward` has run
         self.x_rows = list_rows(x)
         self.target_rows = None if targets is None else list_rows(targets)
         self.row_loss = np.empty(n_rows)
+        self.step.seed = seed
+        self.step.number = number
         self.step.batch = n_rows
         self.step.scale = 1.0 / n_rows
         self.step.labels = <const int32_t *>address(labels)

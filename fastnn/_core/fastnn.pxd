@@ -41,6 +41,12 @@ cdef extern from "fastnn.h" nogil:
     const fnn_optimizer_info fnn_optimizers[]
     const char *const fnn_isas[]
 
+    ctypedef struct fnn_mask:
+        uint64_t seed
+        uint32_t step, layer
+        uint32_t threshold
+        double factor
+
     ctypedef struct fnn_loss_args_f32:
         const float *output
         float *delta
@@ -83,6 +89,9 @@ cdef extern from "fastnn.h" nogil:
         void (**loss)(const fnn_loss_args_f32 *args) noexcept nogil
         void (**optimizer_update)(float *w, const float *g, Py_ssize_t n, float alpha,
                                   float beta) noexcept nogil
+        void (*dropout)(const fnn_mask *mask, const float *const *x_rows, Py_ssize_t first_row,
+                        Py_ssize_t first, Py_ssize_t rows, Py_ssize_t cols, float *out,
+                        Py_ssize_t stride) noexcept nogil
         Py_ssize_t (*find_nonfinite)(const float *x, Py_ssize_t n) noexcept nogil
         void (*exp_array)(const float *x, float *y, Py_ssize_t n) noexcept nogil
 
@@ -128,6 +137,9 @@ cdef extern from "fastnn.h" nogil:
         void (**loss)(const fnn_loss_args_f64 *args) noexcept nogil
         void (**optimizer_update)(double *w, const double *g, Py_ssize_t n, double alpha,
                                   double beta) noexcept nogil
+        void (*dropout)(const fnn_mask *mask, const double *const *x_rows, Py_ssize_t first_row,
+                        Py_ssize_t first, Py_ssize_t rows, Py_ssize_t cols, double *out,
+                        Py_ssize_t stride) noexcept nogil
         Py_ssize_t (*find_nonfinite)(const double *x, Py_ssize_t n) noexcept nogil
         void (*exp_array)(const double *x, double *y, Py_ssize_t n) noexcept nogil
 

@@ -1,6 +1,9 @@
 from fastnn._core.kernels cimport Kernels, real
 from fastnn._core.structs cimport DenseLayer
 
+cdef void activate(const Kernels *kernels, const DenseLayer *layer, Py_ssize_t row,
+                   Py_ssize_t rows, Py_ssize_t column, Py_ssize_t columns,
+                   const real *tag) noexcept nogil
 cdef void forward_block(const Kernels *kernels, const DenseLayer *layer,
                         const real *const *x_rows, Py_ssize_t row_start, Py_ssize_t row_stop,
                         Py_ssize_t column_start, Py_ssize_t column_stop) noexcept nogil

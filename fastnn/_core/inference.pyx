@@ -21,6 +21,8 @@ from fastnn._core.kernels cimport (
     real,
     restore_float_state,
 )
+from fastnn._core.structs cimport DENSE
+from fastnn._core.transforms cimport infer_block
 
 cdef extern from "threads.h" nogil:
     int fnn_count_team()
@@ -31,6 +33,7 @@ cdef void predict_rows(Request *request, int thread, const real *tag) noexcept n
     cdef DenseLayer *layers = request.layers[thread]
     cdef DenseLayer *last = layers + request.n_layers - 1
     cdef void **rows = request.x_rows[thread]
+    cdef const real *const *x
     cdef Py_ssize_t i, row, start, n_rows, layer
     cdef unsigned int float_state = flush_denormals()
     for i in range(n_blocks * thread // request.n_threads,
@@ -42,12 +45,16 @@ cdef void predict_rows(Request *request, int thread, const real *tag) noexcept n
         last.output = request.out + start * request.out_row_bytes
         last.source = last.output
         last.stride = request.out_stride
-        forward_block(request.kernels, layers, <const real *const *>rows, 0, n_rows, 0,
-                      layers[0].n_out)
-        for layer in range(1, request.n_layers):
-            forward_block(request.kernels, layers + layer,
-                          <const real *const *>layers[layer - 1].output_rows, 0, n_rows, 0,
-                          layers[layer].n_out)
+        for layer in range(request.n_layers):
+            if layer:
+                x = <const real *const *>layers[layer - 1].output_rows
+            else:
+                x = <const real *const *>rows
+            if layers[layer].kind == DENSE:
+                forward_block(request.kernels, layers + layer, x, 0, n_rows, 0,
+                              layers[layer].n_out)
+            else:
+                infer_block(request.kernels, layers + layer, x, n_rows)
     restore_float_state(float_state)
 
 

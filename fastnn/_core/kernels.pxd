@@ -6,6 +6,7 @@ from fastnn._core.fastnn cimport (
     fnn_kernels_f64,
     fnn_loss_args_f32,
     fnn_loss_args_f64,
+    fnn_mask,
 )
 
 ctypedef fused real:
@@ -128,6 +129,16 @@ cdef inline void activation_backward(
     else:
         kernels.f64.activation_backward[activation](delta, source, stride, rows, cols,
                                                     coefficients, coefficient_delta)
+
+
+cdef inline void dropout(
+    const Kernels *kernels, const fnn_mask *mask, const real *const *x_rows, Py_ssize_t first_row,
+    Py_ssize_t first, Py_ssize_t rows, Py_ssize_t cols, real *out, Py_ssize_t stride,
+) noexcept nogil:
+    if real is float:
+        kernels.f32.dropout(mask, x_rows, first_row, first, rows, cols, out, stride)
+    else:
+        kernels.f64.dropout(mask, x_rows, first_row, first, rows, cols, out, stride)
 
 
 cdef inline void evaluate_loss(

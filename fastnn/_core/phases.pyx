@@ -23,12 +23,15 @@ from fastnn._core.structs cimport (
     PARTIAL,
     REDUCE,
     ROWS,
+    TRANSFORM,
+    TRANSFORM_BACKWARD,
     TRANSPOSE,
     WEIGHT,
 )
+from fastnn._core.transforms cimport transform_backward, transform_block
 
 PHASE_KINDS = ("gather", "forward", "partial", "reduce", "loss", "backward_input", "weight",
-               "bias", "transpose")
+               "bias", "transpose", "transform", "transform_backward")
 UPDATE_MODES = ("none", "fused", "separate")
 AXES = ("rows", "inputs", "outputs")
 
@@ -95,3 +98,11 @@ cdef void run_phase(int kind, int axis, int layer_index, Py_ssize_t start, Py_ss
         bias_block(step, layer, start, stop, x)
     elif kind == TRANSPOSE:
         transpose_block(kernels, layer, start, stop, x)
+    elif kind == TRANSFORM and axis == ROWS:
+        transform_block(step, layer, rows, start, stop, 0, layer.n_out)
+    elif kind == TRANSFORM:
+        transform_block(step, layer, rows, 0, step.batch, start, stop)
+    elif kind == TRANSFORM_BACKWARD and axis == ROWS:
+        transform_backward(step, layer, before, start, stop, 0, layer.n_out, x)
+    elif kind == TRANSFORM_BACKWARD:
+        transform_backward(step, layer, before, 0, step.batch, start, stop, x)

@@ -17,6 +17,9 @@ Three ways of sharing out a dense layer, named after the axis of W (n_in, n_out)
     W is small enough to be read by all: threads take rows of the mini-batch in forward and dX,
     and rows of W in dW.
 
+Layers without a weight matrix take the cut of the phase that made what they read, rows of the
+batch or columns, so that a thread goes on with its own numbers.
+
 Barriers are not placed by hand: `fastnn._core.barriers` puts one wherever two phases would touch
 the same numbers from two threads.
 
@@ -49,23 +52,39 @@ MIN_OWNED_WEIGHTS = 1 << 15
 MIN_FLOPS_PER_STEP = 4_000_000
 
 
+LAYER_KINDS = ("dense", "dropout", "activation")
+
+
 @dataclass(frozen=True)
 class LayerShape:
-    """What the plan must know of one dense layer."""
+    """What the plan and its binding must know of one layer; n_in is n_out where it is not dense."""
 
     n_in: int
     n_out: int
     activation: str
     rowwise: bool
     coefficient: float | None = None  # of the activation, where it is a setting
+    kind: str = "dense"
+    index: int = 0  # in the network's list of layers
+    rate: float = 0.0  # of dropout
+
+    @property
+    def has_parameters(self) -> bool:
+        return self.kind == "dense"
+
+    @property
+    def multiply_adds(self) -> int:
+        """Per row, where the layer has a weight matrix; what others do is little beside it."""
+        return self.n_in * self.n_out if self.kind == "dense" else 0
 
 
 @dataclass(frozen=True)
 class LayerPlan:
-    """How one dense layer is stored and shared out."""
+    """How one layer is stored and shared out."""
 
     shape: LayerShape
-    cut: str  # "outputs", "inputs" or "rows"
+    cut: str  # "outputs", "inputs" or "rows"; "" where there is no weight to cut
+    input_gradient: bool  # whether a layer before this one has parameters to train
     blas: bool
     panels: tuple[int, ...]  # first column of each panel of W, and n_out
     transposed_panels: tuple[int, ...]  # the same for W^T, and n_in
@@ -97,6 +116,9 @@ class Plan:
         ]
         for i, layer in enumerate(self.layers):
             shape = layer.shape
+            if shape.kind != "dense":
+                lines.append(f"layer {i}: {describe_transform(shape)}")
+                continue
             n_chunks = count_chunks(shape.n_in, layer.chunk)
             lines.append(
                 f"layer {i}: {shape.n_in} -> {shape.n_out} {shape.activation}, "
@@ -112,6 +134,11 @@ class Plan:
         n_barriers = sum(phase.barrier for phase in self.forward + self.backward)
         lines.append(f"{n_barriers} barrier(s) per step")
         return "\n".join(lines)
+
+
+def describe_transform(shape: LayerShape) -> str:
+    detail = {"dropout": f" {shape.rate:g}", "activation": f" {shape.activation}"}
+    return f"{shape.n_out} {shape.kind}{detail.get(shape.kind, '')}"
 
 
 def cut_evenly(n: int, n_parts: int, unit: int = 1) -> tuple[int, ...]:
@@ -147,7 +174,7 @@ def choose_stride(n: int, itemsize: int) -> int:
 
 def choose_n_threads(shapes, batch_size: int, available: int) -> int:
     """One thread for small steps, all of them for the rest."""
-    flops = 6 * batch_size * sum(shape.n_in * shape.n_out for shape in shapes)
+    flops = 6 * batch_size * sum(shape.multiply_adds for shape in shapes)
     return available if flops >= MIN_FLOPS_PER_STEP else 1
 
 
@@ -157,12 +184,15 @@ def is_balanced(bounds: tuple[int, ...], vector_width: int) -> bool:
     return max(vectors) * len(vectors) <= 1.06 * sum(vectors)
 
 
-def plan_layer(before, shape, batch_size, widths, n_threads) -> LayerPlan:
+def plan_layer(before, shape, input_gradient, batch_size, widths, n_threads) -> LayerPlan:
     """Decide how one layer is stored and which axis of its weight the threads own.
 
     `before` is the shape of the layer before it, or None. Neighbours of a row-wise activation stay
     off BLAS: they are cut by rows, and what BLAS sums depends on the number of rows in its call.
     """
+    if shape.kind != "dense":
+        one = (0, shape.n_out)
+        return LayerPlan(shape, "", input_gradient, False, one, one, shape.n_in, shape.n_out)
     panels = choose_panels(shape.n_out, *widths)
     chunk = choose_chunk(shape.n_in)
     blas = (
@@ -175,7 +205,7 @@ def plan_layer(before, shape, batch_size, widths, n_threads) -> LayerPlan:
     elif n_threads == 1 or shape.n_in * shape.n_out < MIN_OWNED_WEIGHTS:
         cut = "rows"
     elif (
-        before is None
+        not input_gradient
         and not shape.rowwise
         and is_balanced(cut_panels(panels, n_threads), widths[0])
     ):
@@ -187,6 +217,7 @@ def plan_layer(before, shape, batch_size, widths, n_threads) -> LayerPlan:
     return LayerPlan(
         shape=shape,
         cut=cut,
+        input_gradient=input_gradient,
         blas=blas,
         panels=panels,
         transposed_panels=choose_panels(shape.n_in, *widths),
@@ -218,12 +249,20 @@ def list_forward(layers, batch_size: int, n_threads: int) -> list[Phase]:
     """Phases from the batch to the loss."""
     rows = cut_evenly(batch_size, n_threads)
     phases = [Phase("gather", 0, "rows", rows)] if layers[0].blas else []
+    written = ("rows", rows)  # how the last phase shared out its output
     for i, layer in enumerate(layers):
+        if layer.shape.kind != "dense":
+            if layer.shape.rowwise:
+                written = ("rows", rows)
+            phases.append(Phase("transform", i, *written))
+            continue
+        written = ("rows", rows)
         if layer.cut == "inputs":
             phases.append(Phase("partial", i, "inputs", cut_inputs(layer, n_threads)))
             phases.append(Phase("reduce", i, "rows", rows))
         elif layer.cut == "outputs":
-            phases.append(Phase("forward", i, "outputs", cut_outputs(layer, n_threads)))
+            written = ("outputs", cut_outputs(layer, n_threads))
+            phases.append(Phase("forward", i, *written))
         else:
             phases.append(Phase("forward", i, "rows", rows))
     phases.append(Phase("loss", len(layers) - 1, "rows", rows))
@@ -238,13 +277,20 @@ def list_backward(layers, batch_size: int, n_threads: int, update: str) -> list[
     """
     rows = cut_evenly(batch_size, n_threads)
     deltas, gradients, transposes = [], [], []
+    written = ("rows", rows)  # how the last phase shared out the delta that it left
     for i in reversed(range(len(layers))):
         layer = layers[i]
+        if i and layers[i - 1].shape.rowwise:
+            written = ("rows", rows)
+        if layer.shape.kind != "dense":
+            if layer.input_gradient:
+                deltas.append(Phase("transform_backward", i, *written))
+            continue
         axis = "outputs" if layer.cut == "outputs" else "inputs"
         cut = cut_outputs if layer.cut == "outputs" else cut_inputs
         gradients.append(Phase("weight", i, axis, cut(layer, n_threads)))
         gradients.append(Phase("bias", i, "outputs", cut_outputs(layer, n_threads)))
-        if i == 0:
+        if not layer.input_gradient:
             continue
         if layer.blas:
             inputs = cut_evenly(layer.shape.n_in, n_threads, BLAS_BLOCK)
@@ -252,8 +298,10 @@ def list_backward(layers, batch_size: int, n_threads: int, update: str) -> list[
             inputs = cut_panels(layer.transposed_panels, n_threads)
             transposes.append(Phase("transpose", i, "inputs", inputs))
         if layer.cut == "rows" or layers[i - 1].shape.rowwise:
-            deltas.append(Phase("backward_input", i, "rows", rows))
+            written = ("rows", rows)
+            deltas.append(Phase("backward_input", i, *written))
         else:
+            written = ("outputs", inputs)  # of the layer before
             deltas.append(Phase("backward_input", i, "inputs", inputs))
     if update == "none":  # the caller may have written to the weights: transpose them afresh
         return transposes + deltas + gradients
@@ -280,8 +328,15 @@ def make_plan(
         last, shorter batch of an epoch uses the layout of the others.
     """
     layers = tuple(
-        plan_layer(before, shape, plan_batch_size or batch_size, widths, n_threads)
-        for before, shape in zip([None, *shapes], shapes, strict=False)
+        plan_layer(
+            shapes[i - 1] if i else None,
+            shape,
+            any(before.has_parameters for before in shapes[:i]),
+            plan_batch_size or batch_size,
+            widths,
+            n_threads,
+        )
+        for i, shape in enumerate(shapes)
     )
     forward = list_forward(layers, batch_size, n_threads)
     backward = list_backward(layers, batch_size, n_threads, update)

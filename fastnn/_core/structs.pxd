@@ -1,7 +1,13 @@
 # The kinds of work in a plan, the plain structs that they work on, and what all phases ask of them.
-from libc.stdint cimport int32_t
+from libc.stdint cimport int32_t, uint32_t, uint64_t
 from fastnn._core.fastnn cimport FNN_ACTIVATION_IDENTITY, FNN_ACTIVATION_RELU
 from fastnn._core.kernels cimport Kernels
+
+cdef enum LayerKind:
+    # numbered as in LAYER_KINDS of plan.py
+    DENSE
+    DROPOUT
+    ACTIVATION
 
 cdef enum PhaseKind:
     # numbered as in PHASE_KINDS of phases.pyx
@@ -14,6 +20,8 @@ cdef enum PhaseKind:
     WEIGHT
     BIAS
     TRANSPOSE
+    TRANSFORM
+    TRANSFORM_BACKWARD
 
 cdef enum UpdateMode:
     # numbered as in UPDATE_MODES of phases.pyx
@@ -27,7 +35,11 @@ cdef enum Axis:
     OUTPUTS
 
 ctypedef struct DenseLayer:
-    # One dense layer as bound to memory. Pointers are to the engine's dtype.
+    # One layer as bound to memory. Pointers are to the engine's dtype. Layers of other kinds than
+    # DENSE have n_in == n_out and no weight.
+    int kind
+    uint32_t index  # in the network's list of layers: part of what a mask depends on
+    double rate     # of dropout
     Py_ssize_t n_in, n_out
     int activation
     bint rowwise, blas, packed
@@ -70,6 +82,8 @@ ctypedef struct Step:
     int update
     int optimizer
     double learning_rate
+    uint64_t seed                # of the masks
+    uint32_t number              # of the step, for the masks
 
 cdef inline Py_ssize_t panel_stride(const DenseLayer *layer, Py_ssize_t width) noexcept nogil:
     """Elements between two rows of a packed panel: its width in whole vectors."""

@@ -1,0 +1,78 @@
+"""Layers without a weight matrix: dropout, and activations on their own.
+
+Shapes: x, a and both deltas (batch, n). A phase takes a block of rows and columns; its backward
+phase gives the delta of the layer before, with the derivative of that layer's activation in it,
+as `backward_input` does for dense layers.
+"""
+
+from libc.stdint cimport uint32_t
+from libc.string cimport memcpy
+
+from fastnn._core.fastnn cimport fnn_mask
+from fastnn._core.deltas cimport differentiate
+from fastnn._core.forward cimport activate
+from fastnn._core.kernels cimport dropout
+from fastnn._core.structs cimport DROPOUT
+
+
+cdef void copy_block(const real *const *x_rows, Py_ssize_t column, Py_ssize_t rows,
+                     Py_ssize_t cols, real *out, Py_ssize_t stride) noexcept nogil:
+    cdef Py_ssize_t row
+    for row in range(rows):
+        memcpy(out + row * stride, x_rows[row] + column, cols * sizeof(real))
+
+
+cdef void drop_block(const Step *step, const DenseLayer *layer, const real *const *x_rows,
+                     Py_ssize_t row, Py_ssize_t column, Py_ssize_t rows, Py_ssize_t cols,
+                     real *out, Py_ssize_t stride) noexcept nogil:
+    """out = the block at (row, column) of x, times the mask of this step."""
+    cdef fnn_mask mask
+    mask.seed = step.seed
+    mask.step = step.number
+    mask.layer = layer.index
+    mask.threshold = <uint32_t>(layer.rate * 4294967296.0)
+    mask.factor = 1 / (1 - layer.rate)
+    dropout(step.kernels, &mask, x_rows, row, column, rows, cols, out, stride)
+
+
+cdef void activate_block(const Kernels *kernels, const DenseLayer *layer,
+                         const real *const *x_rows, Py_ssize_t row, Py_ssize_t rows,
+                         Py_ssize_t column, Py_ssize_t cols) noexcept nogil:
+    """a = f(x) for the block at (row, column)."""
+    cdef real *z = <real *>layer.source + row * layer.stride + column
+    copy_block(x_rows + row, column, rows, cols, z, layer.stride)
+    activate(kernels, layer, row, rows, column, cols, z)
+
+
+cdef void transform_block(const Step *step, const DenseLayer *layer, const real *const *x_rows,
+                          Py_ssize_t row_start, Py_ssize_t row_stop, Py_ssize_t column_start,
+                          Py_ssize_t column_stop) noexcept nogil:
+    """a[rows, columns] of a training step."""
+    cdef Py_ssize_t rows = row_stop - row_start, cols = column_stop - column_start
+    cdef real *out = <real *>layer.output + row_start * layer.stride + column_start
+    if layer.kind == DROPOUT:
+        drop_block(step, layer, x_rows + row_start, row_start, column_start, rows, cols, out,
+                   layer.stride)
+    else:
+        activate_block(step.kernels, layer, x_rows, row_start, rows, column_start, cols)
+
+
+cdef void transform_backward(const Step *step, const DenseLayer *layer, const DenseLayer *before,
+                             Py_ssize_t row_start, Py_ssize_t row_stop, Py_ssize_t column_start,
+                             Py_ssize_t column_stop, const real *tag) noexcept nogil:
+    """before.delta[rows, columns], from this layer's delta and before's activation."""
+    cdef Py_ssize_t rows = row_stop - row_start, cols = column_stop - column_start
+    cdef const real *const *delta_rows = <const real *const *>layer.delta_rows + row_start
+    cdef real *dx = <real *>before.delta + row_start * before.stride + column_start
+    if layer.kind == DROPOUT:
+        drop_block(step, layer, delta_rows, row_start, column_start, rows, cols, dx,
+                   before.stride)
+    else:
+        copy_block(delta_rows, column_start, rows, cols, dx, before.stride)
+    differentiate(step.kernels, before, row_start, rows, column_start, cols, dx)
+
+
+cdef void infer_block(const Kernels *kernels, const DenseLayer *layer, const real *const *x_rows,
+                      Py_ssize_t rows) noexcept nogil:
+    """a[:rows] as predictions have it."""
+    activate_block(kernels, layer, x_rows, 0, rows, 0, layer.n_out)

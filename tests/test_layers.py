@@ -1,0 +1,106 @@
+"""Layers without a weight matrix beside the NumPy oracle: kernels, steps, gradients, threads."""
+
+import functools
+
+import common
+import numpy as np
+import pytest
+import reference
+import reference_layers as oracle
+from common import THREADS
+
+import fastnn
+from fastnn import Activation, Dense, Dropout
+
+# name: layers, loss, features, rows, batch size
+CASES = {
+    "dropout": (
+        lambda: [Dense(33, "relu"), Dropout(0.5), Dense(17, "tanh"), Dropout(0.2), Dense(4)],
+        "softmax_cross_entropy", 10, 100, 32,
+    ),
+    "dropped inputs": (lambda: [Dropout(0.3), Dense(70, "sigmoid"), Dense(3)], "mse", 65, 60, 20),
+    "activations": (
+        lambda: [Activation("tanh"), Dense(20), Activation("softmax"), Dropout(0.1), Dense(5),
+                 Activation("sigmoid")],
+        "mse", 7, 50, 50,
+    ),
+    "cut by columns": (
+        lambda: [Dense(256, "relu"), Dropout(0.5), Dense(192), Activation("silu"), Dense(5)],
+        "softmax_cross_entropy", 300, 80, 32,
+    ),
+}  # fmt: skip
+
+
+def make_network(name, dtype="float64", n_threads=None):
+    make, loss, n_features, *_ = CASES[name]
+    return fastnn.Network(make(), loss, n_features=n_features, dtype=dtype, seed=3 + 2**40,
+                          n_threads=n_threads)  # fmt: skip
+
+
+def make_data(name, dtype="float64"):
+    """Numbers that both precisions hold, labels or values, and the targets of the oracle."""
+    _, loss, n_features, n_rows, _ = CASES[name]
+    n_outputs = make_network(name).n_outputs
+    X, y = common.make_classes(np.random.default_rng(8), n_rows, n_features, n_outputs)
+    X = X.astype("float32").astype(dtype)
+    if loss == "mse":
+        y = np.tanh(X[:, :n_outputs])
+        return X, y, y.astype(float)
+    return X, y, reference.one_hot(y, n_outputs)
+
+
+N_STEPS, RATE = 100, 0.05
+
+
+@functools.cache
+def run_oracle(name, dtype):
+    """Losses of the steps, and parameters at the end; `dtype` is that of the initial weights."""
+    net, (X, _, targets) = make_network(name, dtype), make_data(name)
+    layers, parameters, losses = oracle.describe(net), oracle.copy_parameters(net), []
+    for rows in list_steps(name):
+        loss, gradients = oracle.backward(
+            layers, parameters, CASES[name][1], X[rows], targets[rows], net.seed, len(losses)
+        )
+        parameters = oracle.update(parameters, gradients, RATE)
+        losses.append(loss)
+    return losses, reference.flatten(parameters)
+
+
+def list_steps(name):
+    """Row numbers of each step of whole epochs, in the order of the oracle's shuffle."""
+    *_, n_rows, batch_size = CASES[name]
+    steps, epoch = [], 0
+    while len(steps) < N_STEPS:
+        order = reference.shuffle(3 + 2**40, epoch, n_rows)
+        steps += [order[i : i + batch_size] for i in range(0, n_rows, batch_size)]
+        epoch += 1
+    return steps
+
+
+def check_end(net, exact, dtype):
+    error = np.linalg.norm(net.parameter_vector - exact) / np.linalg.norm(exact)
+    assert error <= (1e-10 if dtype == "float64" else 1e-4)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_explicit_steps_agree_with_the_oracle(isa, dtype, name):
+    losses, exact = run_oracle(name, dtype)
+    net, (X, y, _), optimizer = make_network(name, dtype), make_data(name, dtype), fastnn.SGD(RATE)
+    for rows, loss in zip(list_steps(name), losses, strict=True):
+        found = net.forward(X[rows], y[rows])
+        assert found == pytest.approx(loss, rel=1e-10 if dtype == "float64" else 1e-4)
+        net.backward()
+        optimizer.step(net)
+    check_end(net, exact, dtype)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_fit_agrees_with_the_oracle_for_any_number_of_threads(isa, dtype, name):
+    *_, n_rows, batch_size = CASES[name]
+    X, y, _ = make_data(name, dtype)
+    epochs = -(-N_STEPS // -(-n_rows // batch_size))
+    nets = [make_network(name, dtype, n_threads) for n_threads in THREADS]
+    for net in nets:
+        net.fit(X, y, epochs=epochs, batch_size=batch_size, optimizer=fastnn.SGD(RATE))
+        assert common.same_bits(net.parameter_vector, nets[0].parameter_vector)
+    check_end(nets[0], run_oracle(name, dtype)[1], dtype)
