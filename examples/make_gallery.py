@@ -19,6 +19,7 @@ NAMES = [
     "decision_boundaries",
     "mnist",
     "hidden_weights",
+    "dropout",
 ]
 
 

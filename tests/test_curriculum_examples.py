@@ -69,6 +69,16 @@ def test_C10_layers_are_printed_forwards_and_backwards(run, capsys):
     assert shown == ["forward"] * 2 + ["loss"] + ["backward"] * 2
 
 
+def test_C12_dropout_narrows_the_gap_between_training_and_validation(run):
+    histories = run("dropout", quick=True)
+
+    def gap(name):
+        return histories[name].val_loss[-1] / histories[name].train_loss[-1]
+
+    assert gap("without dropout") > 2 * gap("with dropout") > 1
+    assert histories["with dropout"].val_accuracy[-1] > 0.9
+
+
 def test_C21_no_line_separates_rings_xor_and_spirals_but_two_layers_do(run):
     accuracy = run("decision_boundaries", quick=True)
     for data in ("rings", "XOR", "spirals"):
