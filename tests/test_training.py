@@ -26,7 +26,7 @@ CASES = {
     "many rows a step": ((7, 15, 3), "tanh", "mse", 1500, 700, 0.5),
     "one layer": ((63, 7), "tanh", "softmax_cross_entropy", 50, 16, 0.2),
 }
-WIDE = ((1030, 1024, 1100, 10), "tanh", "softmax_cross_entropy", 200, 96, 0.05)
+WIDE = ((1030, 1100, 1024, 10), "tanh", "softmax_cross_entropy", 200, 96, 0.01)
 N_STEPS = 100
 
 
@@ -99,7 +99,9 @@ def test_steps_agree_with_the_oracle(isa, dtype, name, n_threads):
 
 @pytest.mark.parametrize("n_threads", THREADS)
 def test_steps_by_blas_agree_with_the_oracle(dtype, n_threads):
-    check_steps(WIDE, dtype, n_threads, 6, 1e-10 if dtype == "float64" else 1e-4)
+    """Layers of more than one block of BLAS on each side, with both ways to apply an activation."""
+    case = (WIDE[0], "tanh" if n_threads == 2 else "relu", *WIDE[2:])
+    check_steps(case, dtype, n_threads, 6, 1e-10 if dtype == "float64" else 1e-4)
 
 
 def test_training_learns(isa, dtype, rng):
