@@ -37,6 +37,13 @@ typedef enum {
 } fnn_optimizer;
 #undef X
 
+#define X(name, NAME) FNN_FUNCTION_##NAME,
+typedef enum {
+#include "lists/functions.def"
+    FNN_N_FUNCTIONS
+} fnn_function;
+#undef X
+
 #define X(name, NAME) FNN_ISA_##NAME,
 typedef enum {
 #include "lists/isas.def"
@@ -77,6 +84,7 @@ typedef struct {
 extern const fnn_activation_info fnn_activations[FNN_N_ACTIVATIONS];
 extern const fnn_loss_info fnn_losses[FNN_N_LOSSES];
 extern const fnn_optimizer_info fnn_optimizers[FNN_N_OPTIMIZERS];
+extern const char *const fnn_functions[FNN_N_FUNCTIONS];
 extern const char *const fnn_isas[FNN_N_ISAS];
 
 /* ---- random numbers: what they are for is part of the generator's counter (random.c) ---- */

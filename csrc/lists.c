@@ -7,6 +7,12 @@ const char *const fnn_isas[FNN_N_ISAS] = {
 #undef X
 };
 
+const char *const fnn_functions[FNN_N_FUNCTIONS] = {
+#define X(name, NAME) #name,
+#include "lists/functions.def"
+#undef X
+};
+
 const fnn_activation_info fnn_activations[FNN_N_ACTIVATIONS] = {
 #define X(name, NAME, shape, source, coefficient) \
     {#name, FNN_##shape, FNN_##source, FNN_##coefficient},

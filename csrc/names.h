@@ -49,6 +49,7 @@
  *   vmax(a, b)  vmin(a, b)                b when unordered: vmax(vzero(), z) keeps a NaN z
  *   vless(a, b)                           vmask of a < b; false when unordered
  *   vselect(mask, yes, no)
+ *   vexponent(v)                          n of v = m 2^n with 1 <= m < 2, for normal v > 0
  *   vscale2(v, n)                         v * 2^n for integral n with |n| <= 252 (f32), 2044 (f64)
  *   vzip_low(a, b)  vzip_high(a, b)       a0 b0 a1 b1 ... of the lower and of the upper lanes; only
  *                                         where V_WIDTH_LOG2 > 0
@@ -83,6 +84,7 @@
 #define vmin FNN_NAME(vmin)
 #define vless FNN_NAME(vless)
 #define vselect FNN_NAME(vselect)
+#define vexponent FNN_NAME(vexponent)
 #define vscale2 FNN_NAME(vscale2)
 #define vzip_low FNN_NAME(vzip_low)
 #define vzip_high FNN_NAME(vzip_high)
@@ -93,5 +95,10 @@
 /* Built from the vocabulary in kernels/exp.inc. */
 #define vexp FNN_NAME(vexp)
 #define vexpm1 FNN_NAME(vexpm1)
+/* And in kernels/log.inc, erf.inc and atan.inc. */
+#define vlog FNN_NAME(vlog)
+#define vlog1p FNN_NAME(vlog1p)
+#define verf FNN_NAME(verf)
+#define vatan FNN_NAME(vatan)
 
 #endif

@@ -4,12 +4,22 @@ from fastnn import datasets, initializers
 from fastnn._config import show_config
 from fastnn._version import __version__
 from fastnn.activations import (
+    ELU,
+    GELU,
+    SELU,
+    Arctan,
+    GELUTanh,
+    HardSigmoid,
     Identity,
     LeakyReLU,
+    LogSoftmax,
     ReLU,
     Sigmoid,
+    Sign,
     SiLU,
     Softmax,
+    Softplus,
+    Softsign,
     Tanh,
 )
 from fastnn.batches import batches
@@ -25,8 +35,12 @@ from fastnn.network import Network, load
 from fastnn.optimizers import SGD
 
 __all__ = [
+    "ELU",
+    "GELU",
+    "SELU",
     "SGD",
     "Activation",
+    "Arctan",
     "Callback",
     "Checkpoint",
     "CorruptModelError",
@@ -36,14 +50,20 @@ __all__ = [
     "Dropout",
     "EarlyStopping",
     "FrozenNetwork",
+    "GELUTanh",
+    "HardSigmoid",
     "History",
     "Identity",
     "LeakyReLU",
+    "LogSoftmax",
     "Network",
     "ReLU",
     "SiLU",
     "Sigmoid",
+    "Sign",
     "Softmax",
+    "Softplus",
+    "Softsign",
     "Tanh",
     "__version__",
     "batches",

@@ -81,6 +81,55 @@ class LeakyReLU(Activation):
         self.slope = check_number("slope", slope, low=0)
 
 
+class ELU(Activation):
+    """a = z where z > 0, else alpha (e^z - 1); f' = 1 or a + alpha.
+
+    D.-A. Clevert, T. Unterthiner and S. Hochreiter, "Fast and accurate deep network learning by
+    exponential linear units" (2016), equation 15.
+
+    Parameters
+    ----------
+    alpha : float, default 1.0
+        At least 0: f' is told from the sign of a.
+    """
+
+    name = "elu"
+    _setting = "alpha"
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        self.alpha = check_number("alpha", alpha, low=0)
+
+
+class SELU(Activation):
+    """a = lambda z where z > 0, else lambda alpha (e^z - 1); f' = lambda or a + lambda alpha.
+
+    With alpha = 1.6733 and lambda = 1.0507, which keep mean 0 and variance 1 from layer to layer:
+    G. Klambauer et al., "Self-normalizing neural networks" (2017), equations 2 and 14.
+    """
+
+    name = "selu"
+
+
+class GELU(Activation):
+    """a = z P(z) = z / 2 (1 + erf(z / sqrt 2)), f' = P(z) + z p(z), of the normal distribution.
+
+    D. Hendrycks and K. Gimpel, "Gaussian error linear units" (2016), section 2. For large negative
+    z the error is that of 1 + erf: of the order of rounding relative to z, not to a.
+    """
+
+    name = "gelu"
+
+
+class GELUTanh(Activation):
+    """a = z / 2 (1 + tanh u) with u = sqrt(2 / pi) (z + 0.044715 z^3), near GELU.
+
+    f' = s + z s (1 - s) (2 u)', where s is the sigmoid of 2 u. D. Hendrycks and K. Gimpel,
+    "Gaussian error linear units" (2016), section 2.
+    """
+
+    name = "gelu_tanh"
+
+
 class SiLU(Activation):
     """a = z s(z), where s is the sigmoid; f' = s(z) + z s(z) (1 - s(z)). Also called swish.
 
@@ -91,16 +140,62 @@ class SiLU(Activation):
     name = "silu"
 
 
+class Softplus(Activation):
+    """a = log(1 + e^z), f' = 1 - e^-a, which is the sigmoid of z.
+
+    C. Dugas et al., "Incorporating second-order functional knowledge for better option pricing"
+    (2001), equation 3.
+    """
+
+    name = "softplus"
+
+
 class Sigmoid(Activation):
     """a = 1 / (1 + e^-z), f' = a (1 - a): the logistic function."""
 
     name = "sigmoid"
 
 
+class HardSigmoid(Activation):
+    """a = (z + 3) / 6 between 0 and 1; f' = 1/6 there, 0 outside.
+
+    A. Howard et al., "Searching for MobileNetV3" (2019), section 5.2: ReLU6(z + 3) / 6.
+    """
+
+    name = "hard_sigmoid"
+
+
 class Tanh(Activation):
     """a = tanh(z), f' = (1 - a) (1 + a)."""
 
     name = "tanh"
+
+
+class Softsign(Activation):
+    """a = z / (1 + |z|), f' = (1 - |a|)^2.
+
+    X. Glorot and Y. Bengio, "Understanding the difficulty of training deep feedforward neural
+    networks" (2010), section 3.
+    """
+
+    name = "softsign"
+
+
+class Arctan(Activation):
+    """a = arctan(z), f' = 1 / (1 + z^2)."""
+
+    name = "arctan"
+
+
+class Sign(Activation):
+    """a = -1, 0 or 1, the sign of z.
+
+    Its derivative is 0 wherever it is defined, so `backward` uses a surrogate, that of z cut off at
+    -1 and 1: f' = 1 where |z| <= 1, else 0. M. Courbariaux et al., "Binarized neural networks"
+    (2016), equation 4.
+    """
+
+    name = "sign"
 
 
 class Softmax(Activation):
@@ -113,7 +208,16 @@ class Softmax(Activation):
     name = "softmax"
 
 
-_CLASSES = {kind.name: kind for kind in [Identity, ReLU, LeakyReLU, SiLU, Sigmoid, Tanh, Softmax]}
+class LogSoftmax(Activation):
+    """a_j = z_j - log(sum over the row of e^z_k); dL/dz_j = dL/da_j - e^a_j (sum of dL/da_k).
+
+    The logarithm of `Softmax`, finite where that rounds to 0.
+    """
+
+    name = "log_softmax"
+
+
+_CLASSES = {kind.name: kind for kind in Activation.__subclasses__()}
 
 
 def get_activation(activation) -> Activation:

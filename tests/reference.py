@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import scipy.special
 
 # --- activations: f(z), and dL/dz from dL/da and the source: the output a, or the input z ---------
 
@@ -35,6 +36,89 @@ def leaky_relu(z, slope):
 
 def leaky_relu_gradient(delta, a, slope):
     return np.where(a > 0, delta, slope * delta + 0 * a)
+
+
+def elu(z, alpha):
+    return np.where(z > 0, z, alpha * np.expm1(np.minimum(z, 0)))
+
+
+def elu_gradient(delta, a, alpha):
+    return delta * np.where(a > 0, 1, a + alpha)
+
+
+SELU_ALPHA = np.longdouble("1.6732632423543772848170429916717")
+SELU_LAMBDA = np.longdouble("1.0507009873554804934193349852946")
+
+
+def selu(z):
+    return (SELU_LAMBDA * elu(z, SELU_ALPHA)).astype(z.dtype)
+
+
+def selu_gradient(delta, a):
+    return delta * np.where(a > 0, SELU_LAMBDA, a + SELU_LAMBDA * SELU_ALPHA).astype(a.dtype)
+
+
+def normal_below(z):
+    """P(Z <= z) of a normal Z, in double at best."""
+    return scipy.special.ndtr(np.asarray(z, dtype=float)).astype(z.dtype)
+
+
+def gelu(z):
+    return z * normal_below(z)
+
+
+def gelu_gradient(delta, z):
+    return delta * (normal_below(z) + z * np.exp(-z * z / 2) / np.sqrt(2 * z.dtype.type(np.pi)))
+
+
+def gelu_tanh(z):
+    return z * sigmoid(2 * np.sqrt(2 / z.dtype.type(np.pi)) * (z + z.dtype.type(0.044715) * z**3))
+
+
+def gelu_tanh_gradient(delta, z):
+    k, cubic = 2 * np.sqrt(2 / z.dtype.type(np.pi)), z.dtype.type(0.044715)
+    inner, slope = k * (z + cubic * z**3), k * (1 + 3 * cubic * z**2)
+    return delta * sigmoid(inner) * (1 + z * slope * sigmoid(-inner))
+
+
+def softplus(z):
+    return np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))
+
+
+def softplus_gradient(delta, a):
+    return delta * -np.expm1(-a)
+
+
+def hard_sigmoid(z):
+    return np.clip((z + 3) / 6, 0, 1)
+
+
+def hard_sigmoid_gradient(delta, a):
+    return delta * np.where((a > 0) & (a < 1), a.dtype.type(1) / 6, 0 * a)
+
+
+def softsign(z):
+    return z / (1 + np.abs(z))
+
+
+def softsign_gradient(delta, a):
+    return delta * (1 - np.abs(a)) ** 2
+
+
+def arctan(z):
+    return np.arctan(z)
+
+
+def arctan_gradient(delta, z):
+    return delta / (1 + z * z)
+
+
+def sign(z):
+    return np.sign(z)
+
+
+def sign_gradient(delta, z):
+    return np.where(np.abs(z) <= 1, delta, 0 * z)
 
 
 def silu(z):
@@ -72,6 +156,15 @@ def softmax_gradient(delta, a):
     return a * (delta - (delta * a).sum(axis=1, keepdims=True))
 
 
+def log_softmax(z):
+    shifted = z - z.max(axis=1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+
+
+def log_softmax_gradient(delta, a):
+    return delta - np.exp(a) * delta.sum(axis=1, keepdims=True)
+
+
 class Activation(NamedTuple):
     """value(z), gradient(delta, source); both take the coefficient last, where there is one."""
 
@@ -85,10 +178,20 @@ ACTIVATIONS = {
     "identity": Activation(identity, identity_gradient),
     "relu": Activation(relu, relu_gradient),
     "leaky_relu": Activation(leaky_relu, leaky_relu_gradient, coefficient=0.01),
+    "elu": Activation(elu, elu_gradient, coefficient=1.0),
+    "selu": Activation(selu, selu_gradient),
+    "gelu": Activation(gelu, gelu_gradient, needs_input=True),
+    "gelu_tanh": Activation(gelu_tanh, gelu_tanh_gradient, needs_input=True),
     "silu": Activation(silu, silu_gradient, needs_input=True),
+    "softplus": Activation(softplus, softplus_gradient),
     "sigmoid": Activation(sigmoid, sigmoid_gradient),
+    "hard_sigmoid": Activation(hard_sigmoid, hard_sigmoid_gradient),
     "tanh": Activation(tanh, tanh_gradient),
+    "softsign": Activation(softsign, softsign_gradient),
+    "arctan": Activation(arctan, arctan_gradient, needs_input=True),
+    "sign": Activation(sign, sign_gradient, needs_input=True),
     "softmax": Activation(softmax, softmax_gradient),
+    "log_softmax": Activation(log_softmax, log_softmax_gradient),
 }
 
 

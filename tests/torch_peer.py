@@ -26,13 +26,22 @@ ACTIVATIONS: dict[str, Callable] = {
     "identity": lambda z: z,
     "relu": torch.relu,
     "leaky_relu": nnf.leaky_relu,
+    "elu": nnf.elu,
+    "selu": nnf.selu,
+    "gelu": nnf.gelu,
+    "gelu_tanh": lambda z: nnf.gelu(z, approximate="tanh"),
     "silu": nnf.silu,
+    "softplus": nnf.softplus,
+    "hard_sigmoid": nnf.hardsigmoid,
+    "softsign": nnf.softsign,
+    "arctan": torch.atan,
+    "log_softmax": lambda z: torch.log_softmax(z, -1),
     "sigmoid": torch.sigmoid,
     "tanh": torch.tanh,
     "softmax": lambda z: torch.softmax(z, -1),
 }
-NO_ACTIVATION: set[str] = set()
-KINKED_ACTIVATIONS = {"relu", "leaky_relu"}
+NO_ACTIVATION = {"sign"}  # with a derivative of our own choice
+KINKED_ACTIVATIONS = {"relu", "leaky_relu", "elu", "selu", "hard_sigmoid"}
 
 # --- losses: from the output (n_rows, n_out) that fastnn's loss takes, the mean over the batch ----
 

@@ -59,6 +59,13 @@ FNN_INLINE vec FNN_NAME(power_of_two)(vec n) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(bits, 23));
 }
 
+/* The exponent field of v becomes the low bits of 2^23 (2^52), from which it is subtracted. */
+FNN_INLINE vec vexponent(vec v) {
+    const __m256i field = _mm256_srli_epi32(_mm256_castps_si256(v), 23);
+    const __m256i sum = _mm256_or_si256(field, _mm256_castps_si256(vset1(0x1p23f)));
+    return vsub(_mm256_castsi256_ps(sum), vset1(0x1p23f + 127));
+}
+
 FNN_INLINE real vsum(vec v) {
     __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
     s = _mm_add_ps(s, _mm_movehl_ps(s, s));
@@ -90,6 +97,12 @@ FNN_INLINE vec FNN_NAME(as_vec)(__m256i bits) { return _mm256_castsi256_pd(bits)
 FNN_INLINE vec FNN_NAME(power_of_two)(vec n) {
     const __m256i bits = _mm256_castpd_si256(vadd(n, vset1(FNN_SNAP + 1023)));
     return _mm256_castsi256_pd(_mm256_slli_epi64(bits, 52));
+}
+
+FNN_INLINE vec vexponent(vec v) {
+    const __m256i field = _mm256_srli_epi64(_mm256_castpd_si256(v), 52);
+    const __m256i sum = _mm256_or_si256(field, _mm256_castpd_si256(vset1(0x1p52)));
+    return vsub(_mm256_castsi256_pd(sum), vset1(0x1p52 + 1023));
 }
 
 FNN_INLINE real vsum(vec v) {

@@ -52,6 +52,7 @@ FNN_INLINE vec vmax(vec a, vec b) { return FNN_MM(max)(a, b); }
 FNN_INLINE vec vmin(vec a, vec b) { return FNN_MM(min)(a, b); }
 FNN_INLINE vmask vless(vec a, vec b) { return FNN_MM_MASK(cmp)(a, b, _CMP_LT_OQ); }
 FNN_INLINE vec vselect(vmask mask, vec yes, vec no) { return FNN_MM(mask_blend)(mask, no, yes); }
+FNN_INLINE vec vexponent(vec v) { return FNN_MM(getexp)(v); }
 FNN_INLINE vec vscale2(vec v, vec n) { return FNN_MM(scalef)(v, n); }
 
 #if FNN_IS_F32

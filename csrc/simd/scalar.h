@@ -66,6 +66,18 @@ FNN_INLINE vec FNN_NAME(power_of_two)(vec n) {
     return power;
 }
 
+/* The exponent field of v becomes the low bits of 2^23 (2^52), from which it is subtracted. */
+FNN_INLINE vec vexponent(vec v) {
+    const vec snap = FNN_IS_F32 ? (real)0x1p23 : (real)0x1p52;
+    FNN_BITS bits, snap_bits;
+    vec sum;
+    memcpy(&bits, &v, sizeof bits);
+    memcpy(&snap_bits, &snap, sizeof snap_bits);
+    bits = bits >> FNN_MANTISSA | snap_bits;
+    memcpy(&sum, &bits, sizeof sum);
+    return sum - (snap + FNN_BIAS);
+}
+
 /* In two halves, since 2^128 (2^1024) is no number by itself. */
 FNN_INLINE vec vscale2(vec v, vec n) {
     const vec half = (n * (real)0.5 + FNN_SNAP) - FNN_SNAP;

@@ -23,6 +23,7 @@ cdef extern from "fastnn.h" nogil:
         FNN_N_ACTIVATIONS
         FNN_N_LOSSES
         FNN_N_OPTIMIZERS
+        FNN_N_FUNCTIONS
         FNN_N_ISAS
     ctypedef struct fnn_activation_info:
         const char *name
@@ -39,6 +40,7 @@ cdef extern from "fastnn.h" nogil:
     const fnn_activation_info fnn_activations[]
     const fnn_loss_info fnn_losses[]
     const fnn_optimizer_info fnn_optimizers[]
+    const char *const fnn_functions[]
     const char *const fnn_isas[]
 
     ctypedef struct fnn_mask:
@@ -93,7 +95,7 @@ cdef extern from "fastnn.h" nogil:
                         Py_ssize_t first, Py_ssize_t rows, Py_ssize_t cols, float *out,
                         Py_ssize_t stride) noexcept nogil
         Py_ssize_t (*find_nonfinite)(const float *x, Py_ssize_t n) noexcept nogil
-        void (*exp_array)(const float *x, float *y, Py_ssize_t n) noexcept nogil
+        void (**function)(const float *x, float *y, Py_ssize_t n) noexcept nogil
 
     ctypedef struct fnn_loss_args_f64:
         const double *output
@@ -141,7 +143,7 @@ cdef extern from "fastnn.h" nogil:
                         Py_ssize_t first, Py_ssize_t rows, Py_ssize_t cols, double *out,
                         Py_ssize_t stride) noexcept nogil
         Py_ssize_t (*find_nonfinite)(const double *x, Py_ssize_t n) noexcept nogil
-        void (*exp_array)(const double *x, double *y, Py_ssize_t n) noexcept nogil
+        void (**function)(const double *x, double *y, Py_ssize_t n) noexcept nogil
 
     const fnn_kernels_f32 *fnn_find_kernels_f32(int isa)
     const fnn_kernels_f64 *fnn_find_kernels_f64(int isa)

@@ -73,6 +73,11 @@ def list_activations():
     return [fnn_activations[i].name.decode() for i in range(FNN_N_ACTIVATIONS)]
 
 
+def list_functions():
+    """Names of the functions that kernels are made of, as in csrc/lists/functions.def."""
+    return [fnn_functions[i].decode() for i in range(FNN_N_FUNCTIONS)]
+
+
 def list_losses():
     """Loss names in the order of csrc/lists/losses.def."""
     return [fnn_losses[i].name.decode() for i in range(FNN_N_LOSSES)]

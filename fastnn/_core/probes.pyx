@@ -43,13 +43,14 @@ cdef object list_rows(const real[:, :] matrix, order):
     return <uintptr_t>&matrix[0, 0] + rows * <uintptr_t>matrix.strides[0]
 
 
-def exp(const real[::1] x, real[::1] y):
-    """y = e^x, the building block of sigmoid, tanh and softmax."""
+def apply_function(name, const real[::1] x, real[::1] y):
+    """y = f(x) for an entry of functions.def."""
+    cdef int number = kernel_lists.list_functions().index(name)
     check(x.shape[0] == y.shape[0] > 0, "x and y")
     if real is float:
-        active_kernels().f32.exp_array(&x[0], &y[0], x.shape[0])
+        active_kernels().f32.function[number](&x[0], &y[0], x.shape[0])
     else:
-        active_kernels().f64.exp_array(&x[0], &y[0], x.shape[0])
+        active_kernels().f64.function[number](&x[0], &y[0], x.shape[0])
 
 
 cdef const real *check_coefficients(name, const real[::1] coefficients,
