@@ -121,7 +121,7 @@ class Fitting:
 
             if n_restarts == 1:
                 return train()
-            return _restarts.fit_best(self, n_restarts, train)
+            return _restarts.fit_best(self, options["optimizer"], n_restarts, train)
         finally:
             self._end_fitting()
 

@@ -11,12 +11,14 @@ from fastnn.history import History
 _STREAM = 2**32 - 1  # of random numbers: that of no layer
 
 
-def fit_best(net, n_restarts: int, train) -> History:
+def fit_best(net, optimizer, n_restarts: int, train) -> History:
     """Call `train` from the present weights, then from fresh ones; keep the best network.
 
     Parameters
     ----------
     net : Network
+    optimizer : Optimizer
+        Begins each training with the state that it has now, and keeps that of the best.
     n_restarts : int
     train : callable
         Trains `net` and returns its history, or raises DivergenceError.
@@ -31,11 +33,11 @@ def fit_best(net, n_restarts: int, train) -> History:
     DivergenceError
         Where all have diverged; the network is as it was.
     """
-    before, seed = _Kept(net), net.seed
+    before, seed = _Kept(net, optimizer), net.seed
     best, lowest, records = None, math.inf, []
     for i in range(n_restarts):
         if i > 0:
-            before.restore(net)
+            before.restore()
             net._start_over(derive_seed(seed, i))
         try:
             history = train()
@@ -43,15 +45,15 @@ def fit_best(net, n_restarts: int, train) -> History:
             records.append({"seed": net.seed, "loss": None, "stop_reason": str(error)})
             last_error = error
             continue
-        row = history.epochs[-1]
+        row = history.epochs[-1] if history.epochs else {}  # stopped within the first
         records.append(_describe(net.seed, row, history))
-        score = row.get("val_loss", row["loss"])
+        score = row.get("val_loss", row.get("loss", math.inf))
         if best is None or score < lowest:
-            best, lowest = _Kept(net), score
+            best, lowest = _Kept(net, optimizer), score
     if best is None:
-        before.restore(net)
+        before.restore()
         raise last_error
-    best.restore(net)
+    best.restore()
     net.history.restarts = records
     return net.history
 
@@ -66,13 +68,17 @@ def check_callbacks(n_restarts: int, callbacks) -> None:
 
 
 class _Kept:
-    """A network's weights and what belongs to them, as they are now."""
+    """A network's weights, and all that belongs to them, as they are now."""
 
-    def __init__(self, net) -> None:
+    def __init__(self, net, optimizer) -> None:
+        self._net, self._optimizer = net, optimizer
+        self._optimizer_state = optimizer.state_dict()
         self._state = net._copy_state()
         self._rest = (net.seed, net._epoch, net._step, net.history)
 
-    def restore(self, net) -> None:
+    def restore(self) -> None:
+        net = self._net
+        self._optimizer.load_state_dict(self._optimizer_state)
         net._restore_state(self._state)
         net.seed, net._epoch, net._step, net.history = self._rest
 

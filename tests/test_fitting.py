@@ -90,6 +90,19 @@ def test_restarts_that_diverge_are_left_out(rng):
     assert net.seed == 0
 
 
+def test_restarts_that_are_stopped_within_their_first_epoch(rng):
+    X, y = make_data(rng)
+
+    class Stopper(fastnn.Callback):
+        def on_step_end(self, fit):
+            fit.stop("enough")
+
+    net = make()
+    history = net.fit(X, y, n_restarts=3, callbacks=[Stopper()])
+    assert net.seed == 0
+    assert [restart["stop_reason"] for restart in history.restarts] == ["enough"] * 3
+
+
 # --- portions ------------------------------------------------------------------------------------
 
 
