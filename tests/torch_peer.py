@@ -32,7 +32,7 @@ ACTIVATIONS: dict[str, Callable] = {
     "gelu_tanh": lambda z: nnf.gelu(z, approximate="tanh"),
     "silu": nnf.silu,
     "softplus": nnf.softplus,
-    "hard_sigmoid": nnf.hardsigmoid,
+    "hard_sigmoid": lambda z: nnf.relu6(z + 3) / 6,  # nnf.hardsigmoid's slope is 1/6 in float32
     "softsign": nnf.softsign,
     "arctan": torch.atan,
     "log_softmax": lambda z: torch.log_softmax(z, -1),
@@ -42,6 +42,7 @@ ACTIVATIONS: dict[str, Callable] = {
 }
 NO_ACTIVATION = {"sign"}  # with a derivative of our own choice
 KINKED_ACTIVATIONS = {"relu", "leaky_relu", "elu", "selu", "hard_sigmoid"}
+RUNAWAY_ACTIVATIONS = {"log_softmax"}  # layers of it diverge here in any free steps
 
 # --- losses: from the output (n_rows, n_out) that fastnn's loss takes, the mean over the batch ----
 
