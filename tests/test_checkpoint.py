@@ -97,6 +97,22 @@ def test_all_that_a_fit_knows_is_resumed(shuffle, data, tmp_path):
     )  # fmt: skip
 
 
+def test_early_stopping_remembers_the_best_weights_of_before(data, tmp_path):
+    """The best epoch, and some of the patience, lie before the death."""
+    scores = [5.0, 4.0, 4.5, 4.6, 4.7, 4.8, 4.9, 5.0, 5.1]
+
+    def others():
+        def mark(fit):
+            fit.history.epochs[-1]["score"] = scores[fit.epoch]
+
+        return [mark, fastnn.EarlyStopping("score", patience=4)]
+
+    check_resumed(
+        data, (3, 2), lambda: fastnn.Checkpoint(tmp_path / "run.safetensors", resume=True),
+        others=others, epochs=9,
+    )  # fmt: skip
+
+
 def test_a_run_that_has_ended_is_not_run_again(data, tmp_path):
     path = tmp_path / "run.safetensors"
     nets = [make(), make()]
