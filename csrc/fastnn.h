@@ -99,6 +99,16 @@ typedef struct {
     double factor;        /* of those that are kept: 1 / (1 - rate) */
 } fnn_mask;
 
+/* What batch norm and layer norm do: in a training step, in predictions, to the gradient. */
+typedef enum {
+    FNN_BATCH_NORM_FORWARD,
+    FNN_BATCH_NORM_APPLY,
+    FNN_BATCH_NORM_BACKWARD,
+    FNN_LAYER_NORM_FORWARD,
+    FNN_LAYER_NORM_BACKWARD,
+    FNN_N_NORMS
+} fnn_norm;
+
 /* ---- kernels: one table per instruction set and dtype ---- */
 
 #define FNN_DTYPE f32

@@ -28,7 +28,7 @@ from fastnn.checkpoint import Checkpoint
 from fastnn.divergence import DivergenceError, DivergenceWarning
 from fastnn.frozen import FrozenNetwork
 from fastnn.history import History
-from fastnn.layers import Activation, Dense, Dropout
+from fastnn.layers import Activation, BatchNorm, Dense, Dropout, LayerNorm
 from fastnn.many import fit_many
 from fastnn.model_file import CorruptModelError
 from fastnn.network import Network, load
@@ -41,6 +41,7 @@ __all__ = [
     "SGD",
     "Activation",
     "Arctan",
+    "BatchNorm",
     "Callback",
     "Checkpoint",
     "CorruptModelError",
@@ -54,6 +55,7 @@ __all__ = [
     "HardSigmoid",
     "History",
     "Identity",
+    "LayerNorm",
     "LeakyReLU",
     "LogSoftmax",
     "Network",

@@ -29,6 +29,10 @@ class Parameters:
         one, (None, None) for one without parameters.
     weight_grads : list of (weight_grad, bias_grad)
         The same views of `gradients`.
+    running : ndarray
+        What training changes without a gradient: the running statistics of batch norm.
+    states : list of tuple
+        Views of `running`, (mean, variance) for a batch norm, () for any other layer.
     """
 
     def __init__(self, n_features: int, layers, dtype: str) -> None:
@@ -36,6 +40,18 @@ class Parameters:
         self._size = count_elements(self._shapes)
         self.values, self.weights = self._make_arena()
         self.gradients, self.weight_grads = self._make_arena()
+        self._state_shapes = list_state_shapes(layers, n_features)
+        self.running, self.states = self._make_running()
+
+    @property
+    def arrays(self) -> list[tuple]:
+        """What the engine works on: for each layer its parameters, then its state."""
+        pairs = zip(self.weights, self.states, strict=True)
+        return [(*parameters, *state) for parameters, state in pairs]
+
+    def _make_running(self):
+        running = allocate(count_elements(self._state_shapes), self._dtype)
+        return running, _make_views(running, self._state_shapes)
 
     def _make_arena(self):
         arena = allocate(self._size + _SLACK, self._dtype)[: self._size]
@@ -46,6 +62,8 @@ class Parameters:
         other = copy.copy(self)
         other.values, other.weights = self._make_arena()
         other.values[...] = self.values
+        other.running, other.states = other._make_running()
+        other.running[...] = self.running
         del other.gradients, other.weight_grads
         return other
 
@@ -59,16 +77,25 @@ def list_shapes(layers, n_features: int):
     ]
 
 
+def list_state_shapes(layers, n_features: int):
+    """Shapes of each layer's state."""
+    widths = list_widths(layers, n_features)
+    return [
+        tuple((n_in,) for _ in layer.state_names)
+        for layer, n_in in zip(layers, widths, strict=False)
+    ]
+
+
 def count_elements(shapes) -> int:
-    return sum(math.prod(shape) for pair in shapes for shape in pair if shape is not None)
+    return sum(math.prod(shape) for group in shapes for shape in group if shape is not None)
 
 
 def _make_views(arena, shapes):
     """Views of `arena`, one behind the other."""
     start, views = 0, []
-    for pair in shapes:
+    for group in shapes:
         made = []
-        for shape in pair:
+        for shape in group:
             if shape is None:
                 made.append(None)
                 continue

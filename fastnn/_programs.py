@@ -28,8 +28,8 @@ def make_shapes(n_features: int, layers, output_activation, training: bool) -> l
         if layer.kind == "dropout" and not training:
             continue
         activation = output_activation if layer is layers[-1] else layer.activation
-        settings = layer.settings()
-        known = {name: settings[name] for name in ("rate",) if name in settings}
+        names = ("rate", "momentum", "epsilon")
+        known = {name: getattr(layer, name) for name in names if hasattr(layer, name)}
         shape = describe_shape(widths[i], widths[i + 1], activation)
         shapes.append(replace(shape, kind=layer.kind, index=i, **known))
     return shapes
@@ -70,13 +70,26 @@ def plan_training(
     }
     plan = make_plan(shapes, batch_size, **options)
     rest = n_rows % batch_size
+    check_batch(shapes, batch_size, f"batch_size is {batch_size} for {n_rows} row(s)")
+    check_batch(
+        shapes,
+        rest,
+        f"the last batch of an epoch has 1: {n_rows} rows in batches of "
+        f"{batch_size}; choose another batch_size",
+    )
     return plan, make_plan(shapes, rest, **options) if rest else None
+
+
+def check_batch(shapes, n_rows: int, fix: str) -> None:
+    """Refuse a training batch of one row where a batch norm would divide by its variance."""
+    if n_rows == 1 and any(shape.kind == "batch_norm" for shape in shapes):
+        raise ValueError(f"BatchNorm needs at least 2 rows in a training batch, but {fix}")
 
 
 def make_trainer(parameters, plans, loss: str, merged: bool) -> tuple[Binding, Engine]:
     """An engine that updates packed copies of the weights; `Binding.pack` and `unpack` them."""
     plan, last_plan = plans
-    binding = Binding(plan, parameters.weights, None, plan.batch_size, packed=True, training=True)
+    binding = Binding(plan, parameters.arrays, None, plan.batch_size, packed=True, training=True)
     return binding, Engine(binding, loss, merged, last_plan)
 
 
@@ -86,6 +99,7 @@ class Stepper:
     def __init__(
         self, parameters, shapes, batch_size: int, dtype: str, n_threads: int | None, loss, merged
     ) -> None:
+        check_batch(shapes, batch_size, "this one has 1")
         available = _threads.count_available()
         self.batch_size = batch_size
         self._plan = make_plan(
@@ -96,7 +110,7 @@ class Stepper:
             update="none",
             **describe_target(dtype),
         )
-        weights, gradients = parameters.weights, parameters.weight_grads
+        weights, gradients = parameters.arrays, parameters.weight_grads
         binding = Binding(self._plan, weights, gradients, batch_size, packed=False, training=True)
         self._engine = Engine(binding, loss.name, merged)
 
@@ -162,7 +176,7 @@ class PredictorPool:
         plan = make_plan(shapes, 1, n_threads=1, update="none", **target)
 
         def bind(packed):
-            weights = self._parameters.weights
+            weights = self._parameters.arrays
             return Binding(plan, weights, None, ROW_BLOCK, packed=packed, training=False)
 
         bindings = [bind(packed)]

@@ -7,7 +7,7 @@ import os
 import numpy as np
 
 from fastnn import _validate, model_file
-from fastnn._parameters import count_elements, list_shapes
+from fastnn._parameters import count_elements, list_shapes, list_state_shapes
 from fastnn._scaling import Scaling
 from fastnn.activations import restore_activation
 from fastnn.initializers import parse_initializer
@@ -98,6 +98,7 @@ def _make_layer(layer, **settings):
 def _check_size(layers, n_features: int, tensors) -> None:
     """Refuse a header that promises more parameters than the file holds, before allocating any."""
     wanted = count_elements(list_shapes(layers, n_features))
+    wanted += count_elements(list_state_shapes(layers, n_features))
     found = sum(tensor.size for tensor in tensors.values())
     if found != wanted:
         raise ValueError(f"{found} parameters in the file, where the layers need {wanted}")
@@ -132,7 +133,7 @@ def _set_scalings(net, n_features: int, tensors) -> dict[str, np.ndarray]:
 def _name_parameters(net) -> dict[str, np.ndarray]:
     named = {}
     for i, layer in enumerate(net.layers):
-        for name in layer.parameter_names:
+        for name in (*layer.parameter_names, *layer.state_names):
             value = getattr(layer, name)
             if value is not None:
                 named[f"layers.{i}.{name}"] = value
@@ -145,5 +146,8 @@ def _set_parameters(net, tensors: dict[str, np.ndarray]) -> None:
     wanted = {name: (view.shape, str(view.dtype)) for name, view in views.items()}
     if found != wanted:
         raise ValueError(f"tensors {found}, where the layers need {wanted}")
+    for name, array in tensors.items():
+        if name.endswith(".running_variance") and array.min() < 0:
+            raise ValueError(f"{name} of {array.min()}, expected at least 0")
     for name, view in views.items():
         view[...] = tensors[name]

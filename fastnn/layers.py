@@ -19,6 +19,8 @@ class Layer:
         What the plan calls it.
     parameter_names : tuple of str
         Attributes that hold parameters; each has a twin whose name ends in ``_grad``.
+    state_names : tuple of str
+        Attributes that training changes without a gradient.
     units : int or None
         Outputs of the layer; None: as many as it has inputs.
     activation : fastnn.activations.Activation
@@ -26,6 +28,7 @@ class Layer:
 
     kind = ""
     parameter_names: tuple[str, ...] = ()
+    state_names: tuple[str, ...] = ()
     units: int | None = None
     activation: activations.Activation = activations.Identity()
     _settings: tuple[str, ...] = ()
@@ -50,12 +53,16 @@ class Layer:
         values = [self._view(name) for name in self.parameter_names]
         return [value for value in values if value is not None]
 
-    def _attach(self, values, gradients) -> None:
-        """Show these arrays, in the order of the names, as parameters and their gradients."""
+    def _attach(self, values, gradients, state) -> None:
+        """Show these arrays, in the order of the names, as parameters, gradients and state."""
+        self._views.update(zip(self.state_names, state, strict=True))
         for name, value, gradient in zip(self.parameter_names, values, gradients, strict=False):
             self._views[name] = value
             self._views[f"{name}_grad"] = gradient
         self._attached = True
+
+    def _reset(self) -> None:
+        """Put parameters and state where training begins; but the weights of Dense."""
 
     def _view(self, name: str):
         if not self._views:
@@ -126,6 +133,10 @@ class Dense(Layer):
     def parameter_shapes(self, n_in: int) -> list[tuple[int, ...] | None]:
         return [(n_in, self.units), (self.units,) if self.use_bias else None]
 
+    def _reset(self) -> None:
+        if self.bias is not None:
+            self.bias[...] = 0
+
     @property
     def weight(self) -> np.ndarray:
         return self._view("weight")
@@ -192,7 +203,118 @@ class Activation(Layer):
         return f"Activation({described if isinstance(described, str) else self.activation!r})"
 
 
-LAYERS = {layer.__name__: layer for layer in (Dense, Dropout, Activation)}
+class _Norm(Layer):
+    """A norm's gain and shift."""
+
+    parameter_names = ("gain", "shift")
+
+    def parameter_shapes(self, n_in: int) -> list[tuple[int, ...] | None]:
+        return [(n_in,), (n_in,)]
+
+    def _reset(self) -> None:
+        self.gain[...] = 1
+        self.shift[...] = 0
+
+    @property
+    def gain(self) -> np.ndarray:
+        return self._view("gain")
+
+    @property
+    def shift(self) -> np.ndarray:
+        return self._view("shift")
+
+    @property
+    def gain_grad(self) -> np.ndarray:
+        return self._view("gain_grad")
+
+    @property
+    def shift_grad(self) -> np.ndarray:
+        return self._view("shift_grad")
+
+
+class BatchNorm(_Norm):
+    """Normalizes each column over the rows of the mini-batch.
+
+    a = gain * (x - mean) / sqrt(variance + epsilon) + shift, with the mean and the (biased)
+    variance of the mini-batch in training; a batch of one row has no variance and is refused. In
+    predictions mean and variance are the running ones: after each training step running =
+    momentum * running + (1 - momentum) * batch, as the paper and Keras count (PyTorch's momentum is
+    1 - momentum), with the unbiased variance, as in the paper and PyTorch. As the first layer it
+    normalizes the inputs. Put it between a product and its activation:
+    ``Dense(100, use_bias=False), BatchNorm(), Activation("relu")``.
+
+    S. Ioffe and C. Szegedy, "Batch normalization: accelerating deep network training by reducing
+    internal covariate shift" (2015), algorithms 1 and 2.
+
+    Parameters
+    ----------
+    momentum : float, default 0.9
+        From 0 to less than 1.
+    epsilon : float, default 1e-5
+        Greater than 0.
+
+    Attributes
+    ----------
+    gain, shift : ndarray (n_in,)
+        Writable views of the network's parameters, at first 1 and 0.
+    gain_grad, shift_grad : ndarray (n_in,)
+    running_mean, running_variance : ndarray (n_in,)
+        At first 0 and 1.
+    """
+
+    kind = "batch_norm"
+    state_names = ("running_mean", "running_variance")
+    _settings = ("momentum", "epsilon")
+
+    def __init__(self, momentum: float = 0.9, epsilon: float = 1e-5) -> None:
+        super().__init__()
+        self.momentum = check_number("momentum", momentum, low=0, high=1, high_open=True)
+        self.epsilon = check_number("epsilon", epsilon, low=0, low_open=True)
+
+    def _reset(self) -> None:
+        super()._reset()
+        self.running_mean[...] = 0
+        self.running_variance[...] = 1
+
+    @property
+    def running_mean(self) -> np.ndarray:
+        return self._view("running_mean")
+
+    @property
+    def running_variance(self) -> np.ndarray:
+        return self._view("running_variance")
+
+
+class LayerNorm(_Norm):
+    """Normalizes each row over its columns, in training and in predictions alike.
+
+    a = gain * (x - mean) / sqrt(variance + epsilon) + shift, with the mean and the (biased)
+    variance of the row.
+
+    J. L. Ba, J. R. Kiros and G. E. Hinton, "Layer normalization" (2016), equation 4; epsilon as in
+    PyTorch.
+
+    Parameters
+    ----------
+    epsilon : float, default 1e-5
+        Greater than 0.
+
+    Attributes
+    ----------
+    gain, shift : ndarray (n_in,)
+        Writable views of the network's parameters, at first 1 and 0.
+    gain_grad, shift_grad : ndarray (n_in,)
+    """
+
+    kind = "layer_norm"
+    _settings = ("epsilon",)
+
+    def __init__(self, epsilon: float = 1e-5) -> None:
+        super().__init__()
+        self.epsilon = check_number("epsilon", epsilon, low=0, low_open=True)
+
+
+LAYERS = {layer.__name__: layer for layer in (Dense, Dropout, BatchNorm, LayerNorm, Activation)}
 
 
 def check_layers(layers) -> list[Layer]:

@@ -27,7 +27,7 @@ class Network(Fitting):
 
     Parameters
     ----------
-    layers : list of Dense, Dropout and Activation
+    layers : list of Dense, Dropout, BatchNorm, LayerNorm and Activation
         From the first hidden layer to the output.
     loss : str, default "softmax_cross_entropy"
         "softmax_cross_entropy" (classes) or "mse" (values). The mean over the batch is trained.
@@ -104,10 +104,11 @@ class Network(Fitting):
     def _build(self, n_features: int, initialize: bool = True) -> None:
         self.n_features = n_features
         self._parameters = Parameters(n_features, self.layers, self.dtype)
-        for layer, values, gradients in zip(
-            self.layers, self._parameters.weights, self._parameters.weight_grads, strict=True
+        made = self._parameters
+        for layer, *views in zip(
+            self.layers, made.weights, made.weight_grads, made.states, strict=True
         ):
-            layer._attach(values, gradients)
+            layer._attach(*views)
         last = self.layers[-1].activation
         scores = get_activation("identity" if self._merged else last)
         probabilities = self.loss.merged_activation if self._merged else "identity"
@@ -151,10 +152,10 @@ class Network(Fitting):
         self.seed = seed
         self._epoch = self._step = 0
         self.history = None
-        for i, layer in dense.items():
-            layer.weight[...] = initial[i]
-            if layer.bias is not None:
-                layer.bias[...] = 0
+        for i, layer in enumerate(self.layers):
+            layer._reset()
+            if i in initial:
+                layer.weight[...] = initial[i]
 
     def _require_built(self) -> Parameters:
         if self._parameters is None:
@@ -174,10 +175,17 @@ class Network(Fitting):
 
     def _copy_state(self) -> dict[str, np.ndarray]:
         """What `_restore_state` needs to undo training from here on."""
-        return {"parameters": self._require_built().values.copy()}
+        parameters = self._require_built()
+        state = {"parameters": parameters.values.copy()}
+        if parameters.running.size:
+            state["running"] = parameters.running.copy()
+        return state
 
     def _restore_state(self, state) -> None:
-        self._require_built().values[...] = state["parameters"]
+        parameters = self._require_built()
+        parameters.values[...] = state["parameters"]
+        if parameters.running.size:
+            parameters.running[...] = state["running"]
 
     # --- checks --------------------------------------------------------------------------------
 

@@ -25,6 +25,14 @@ def draw_mask(seed, step, layer, rows, cols, rate):
     return np.where(word < np.uint64(rate * 2**32), 0, 1 / (1 - rate))
 
 
+def normalize(layer, values, x):
+    """Output of a norm in training, with what its backward pass needs."""
+    axis = 0 if layer["kind"] == "batch_norm" else 1
+    scale = 1 / np.sqrt(x.var(axis=axis, keepdims=True) + layer["epsilon"])
+    normalized = (x - x.mean(axis=axis, keepdims=True)) * scale
+    return normalized * values[0] + values[1], (normalized, scale)
+
+
 def forward(layers, parameters, x, seed, step):
     """Outputs of all layers, the input first, and what each layer's backward pass needs."""
     outputs, caches = [x], []
@@ -36,6 +44,8 @@ def forward(layers, parameters, x, seed, step):
         elif layer["kind"] == "dropout":
             cache = draw_mask(seed, step, i, *a.shape, layer["rate"])
             a = a * cache
+        elif layer["kind"].endswith("norm"):
+            a, cache = normalize(layer, values, a)
         outputs.append(reference.activate(layer["activation"], a))
         caches.append((a, cache))
     return outputs, caches
@@ -57,6 +67,13 @@ def backward(layers, parameters, loss, x, targets, seed=0, step=0):
             delta = delta @ values[0].T
         elif layer["kind"] == "dropout":
             delta = delta * cache
+        elif layer["kind"].endswith("norm"):
+            axis = 0 if layer["kind"] == "batch_norm" else 1
+            normalized, scale = cache
+            found = [(delta * normalized).sum(axis=0), delta.sum(axis=0)]
+            slope = delta * values[0]
+            both = (slope * normalized).mean(axis=axis, keepdims=True)
+            delta = scale * (slope - slope.mean(axis=axis, keepdims=True) - normalized * both)
         gradients.insert(0, found)
     return row_losses.mean(), gradients
 

@@ -10,7 +10,7 @@ import reference_layers as oracle
 from common import THREADS
 
 import fastnn
-from fastnn import Activation, Dense, Dropout
+from fastnn import Activation, BatchNorm, Dense, Dropout, LayerNorm
 
 # name: layers, loss, features, rows, batch size
 CASES = {
@@ -23,6 +23,20 @@ CASES = {
         lambda: [Activation("tanh"), Dense(20), Activation("softmax"), Dropout(0.1), Dense(5),
                  Activation("sigmoid")],
         "mse", 7, 50, 50,
+    ),
+    "batch norm": (
+        lambda: [BatchNorm(), Dense(33, use_bias=False), BatchNorm(0.8, 1e-3), Activation("relu"),
+                 Dense(9, "softmax"), BatchNorm(), Dropout(0.3), Dense(4), BatchNorm()],
+        "softmax_cross_entropy", 10, 100, 33 - 2,
+    ),
+    "layer norm": (
+        lambda: [LayerNorm(), Dense(33), LayerNorm(1e-3), Activation("tanh"), Dense(17, "softmax"),
+                 LayerNorm(), Dense(3), LayerNorm()],
+        "mse", 10, 100, 32,
+    ),
+    "norms of columns": (
+        lambda: [Dense(256, "relu"), BatchNorm(), Dense(192, "tanh"), LayerNorm(), Dense(5)],
+        "softmax_cross_entropy", 300, 70, 32,
     ),
     "cut by columns": (
         lambda: [Dense(256, "relu"), Dropout(0.5), Dense(192), Activation("silu"), Dense(5)],

@@ -60,8 +60,8 @@ def list_accesses(phase: Phase, layers) -> list[tuple[str, str, tuple[int, ...],
         ]
     if kind == "loss":
         return [access("a", i, "rows"), access("delta", i, "rows", writes=True)]
-    if kind.startswith("transform"):
-        return list_transform_accesses(kind, i, before, own_outputs, bounds)
+    if kind in ("transform", "transform_backward", "differentiate", "gain"):
+        return list_transform_accesses(kind, layers[i].shape, i, before, own_outputs, bounds)
     if kind == "backward_input":
         source = "w" if layers[i].blas else "wt"
         return [
@@ -84,13 +84,22 @@ def list_accesses(phase: Phase, layers) -> list[tuple[str, str, tuple[int, ...],
     raise ValueError(f"unknown phase kind {kind!r}")
 
 
-def list_transform_accesses(kind: str, i: int, before: str, axis: str, bounds):
+def list_transform_accesses(kind: str, shape, i: int, before: str, axis: str, bounds):
     """The same for a layer without a weight matrix: one block of rows or columns throughout."""
-    if kind == "transform":
-        buffers = [(before, False), (f"a{i}", True)]
-    else:
-        buffers = [(f"delta{i}", False), (f"a{i - 1}", False), (f"delta{i - 1}", True)]
-    return [(buffer, axis, bounds, writes) for buffer, writes in buffers]
+    read_and_written = {
+        "transform": ([before], [f"a{i}"]),
+        "transform_backward": ([f"delta{i}", f"a{i - 1}"], [f"delta{i - 1}"]),
+        "differentiate": ([f"a{i}"], [f"delta{i}"]),
+        "gain": ([f"delta{i}", f"statistics{i}"], [f"w{i}"]),
+    }
+    read, written = read_and_written[kind]
+    found = [(buffer, axis, bounds, False) for buffer in read]
+    found += [(buffer, axis, bounds, True) for buffer in written]
+    if shape.is_norm and kind.startswith("transform"):
+        found.append((f"statistics{i}", axis, bounds, kind == "transform"))
+        own = (ALL, ()) if axis == "rows" else (axis, bounds)
+        found += [(f"w{i}", *own, False), (f"b{i}", *own, False)]
+    return found
 
 
 def conflicts(one, other) -> bool:

@@ -45,7 +45,8 @@ cdef class Binding:
     plan : Plan
     parameters : list of (weight, bias)
         Views of the network's parameters, weight (n_in, n_out), bias (n_out,) or None. One
-        vector behind the end of each weight must be readable.
+        vector behind the end of each weight must be readable. (gain, shift) of norms, with the
+        running mean and variance behind them in batch norm.
     gradients : list of (weight_grad, bias_grad) or None
         Where gradients go when the caller updates; None: in scratch, where needed at all.
     rows : int
@@ -75,6 +76,8 @@ cdef class Binding:
             if plan.layers[i].shape.kind == "dense":
                 self.bind_weight(i, gradients, training)
             self.bind_scratch(i, rows, training)
+            if plan.layers[i].shape.is_norm:
+                self.bind_norm(i, gradients, rows, training)
 
     def __dealloc__(self):
         PyMem_Free(self.layers)
@@ -99,6 +102,8 @@ cdef class Binding:
         layer.kind = planning.LAYER_KINDS.index(shape.kind)
         layer.index = shape.index
         layer.rate = shape.rate
+        layer.epsilon = shape.epsilon
+        layer.momentum = shape.momentum
         layer.n_in = shape.n_in
         layer.n_out = shape.n_out
         layer.activation = kernels.list_activations().index(shape.activation)
@@ -127,7 +132,7 @@ cdef class Binding:
         cdef DenseLayer *layer = self.layers + i
         cdef Py_ssize_t width = layer.vector_width
         index = self.plan.layers[i].shape.index
-        weight, bias = self.parameters[index]
+        weight, bias = self.parameters[index][:2]
         weight_grad, bias_grad = gradients[index] if gradients else (None, None)
         layer.packed = self.packed and not layer.blas
         n_packed = (layer.n_out + width - 1) // width * width * layer.n_in
@@ -142,6 +147,24 @@ cdef class Binding:
         if training and self.plan.layers[i].input_gradient and not layer.blas:
             n_transposed = (layer.n_in + width - 1) // width * width * layer.n_out
             layer.weight_transposed = address(self.keep(allocate(n_transposed, self.dtype)))
+
+    def bind_norm(self, Py_ssize_t i, gradients, Py_ssize_t rows, bint training):
+        cdef DenseLayer *layer = self.layers + i
+        shape = self.plan.layers[i].shape
+        gain, shift, *running = self.parameters[shape.index]
+        gain_grad, shift_grad = gradients[shape.index] if gradients else (None, None)
+        layer.weight = address(gain)
+        layer.bias = address(shift)
+        layer.weight_grad = address(gain_grad)
+        layer.bias_grad = address(shift_grad)
+        if running:
+            layer.running_mean = address(running[0])
+            layer.running_variance = address(running[1])
+        self.keep((gain, shift, gain_grad, shift_grad, running))
+        if training:
+            layer.normalized = address(self.keep(allocate(rows * layer.stride, self.dtype)))
+            n_scales = layer.n_out if shape.kind == "batch_norm" else rows
+            layer.norm_scale = address(self.keep(allocate(n_scales, self.dtype)))
 
     def bind_scratch(self, Py_ssize_t i, Py_ssize_t rows, bint training):
         cdef DenseLayer *layer = self.layers + i

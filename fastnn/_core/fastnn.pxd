@@ -20,6 +20,11 @@ cdef extern from "fastnn.h" nogil:
         FNN_ACTIVATION_IDENTITY
         FNN_ACTIVATION_RELU
         FNN_OPTIMIZER_SGD
+        FNN_BATCH_NORM_FORWARD
+        FNN_BATCH_NORM_APPLY
+        FNN_BATCH_NORM_BACKWARD
+        FNN_LAYER_NORM_FORWARD
+        FNN_LAYER_NORM_BACKWARD
         FNN_N_ACTIVATIONS
         FNN_N_LOSSES
         FNN_N_OPTIMIZERS
@@ -58,6 +63,19 @@ cdef extern from "fastnn.h" nogil:
         double scale
         double *row_loss
 
+    ctypedef struct fnn_norm_args_f32:
+        const float *const *x_rows
+        Py_ssize_t first, rows, cols
+        const float *gain
+        const float *shift
+        double epsilon, momentum
+        float *running_mean
+        float *running_variance
+        float *normalized
+        float *scale
+        float *out
+        Py_ssize_t normalized_stride, stride
+
     ctypedef struct fnn_kernels_f32:
         const char *isa
         int vector_width
@@ -91,6 +109,10 @@ cdef extern from "fastnn.h" nogil:
         void (**loss)(const fnn_loss_args_f32 *args) noexcept nogil
         void (**optimizer_update)(float *w, const float *g, Py_ssize_t n, float alpha,
                                   float beta) noexcept nogil
+        void (*product_sums)(const float *d, const float *e, Py_ssize_t stride, Py_ssize_t rows,
+                             Py_ssize_t cols, float *out, float alpha,
+                             float beta) noexcept nogil
+        void (**norm)(const fnn_norm_args_f32 *args) noexcept nogil
         void (*dropout)(const fnn_mask *mask, const float *const *x_rows, Py_ssize_t first_row,
                         Py_ssize_t first, Py_ssize_t rows, Py_ssize_t cols, float *out,
                         Py_ssize_t stride) noexcept nogil
@@ -105,6 +127,19 @@ cdef extern from "fastnn.h" nogil:
         const double *const *targets
         double scale
         double *row_loss
+
+    ctypedef struct fnn_norm_args_f64:
+        const double *const *x_rows
+        Py_ssize_t first, rows, cols
+        const double *gain
+        const double *shift
+        double epsilon, momentum
+        double *running_mean
+        double *running_variance
+        double *normalized
+        double *scale
+        double *out
+        Py_ssize_t normalized_stride, stride
 
     ctypedef struct fnn_kernels_f64:
         const char *isa
@@ -139,6 +174,10 @@ cdef extern from "fastnn.h" nogil:
         void (**loss)(const fnn_loss_args_f64 *args) noexcept nogil
         void (**optimizer_update)(double *w, const double *g, Py_ssize_t n, double alpha,
                                   double beta) noexcept nogil
+        void (*product_sums)(const double *d, const double *e, Py_ssize_t stride, Py_ssize_t rows,
+                             Py_ssize_t cols, double *out, double alpha,
+                             double beta) noexcept nogil
+        void (**norm)(const fnn_norm_args_f64 *args) noexcept nogil
         void (*dropout)(const fnn_mask *mask, const double *const *x_rows, Py_ssize_t first_row,
                         Py_ssize_t first, Py_ssize_t rows, Py_ssize_t cols, double *out,
                         Py_ssize_t stride) noexcept nogil

@@ -9,3 +9,5 @@ cdef void weight_blas(const Step *step, const DenseLayer *layer, const real *x,
                       Py_ssize_t column_stop) noexcept nogil
 cdef void bias_block(const Step *step, const DenseLayer *layer, Py_ssize_t start, Py_ssize_t stop,
                      const real *tag) noexcept nogil
+cdef void gain_block(const Step *step, const DenseLayer *layer, Py_ssize_t start, Py_ssize_t stop,
+                     const real *tag) noexcept nogil

@@ -3,7 +3,13 @@
 Shapes: x (batch, n_in), delta (batch, n_out), dW (n_in, n_out), db (n_out).
 """
 
-from fastnn._core.kernels cimport column_sums, multiply_batch, multiply_matrices, update_parameters
+from fastnn._core.kernels cimport (
+    column_sums,
+    multiply_batch,
+    multiply_matrices,
+    product_sums,
+    update_parameters,
+)
 from fastnn._core.structs cimport UPDATE_FUSED, UPDATE_NONE, UPDATE_SEPARATE, panel_stride
 
 
@@ -63,10 +69,21 @@ cdef void weight_blas(const Step *step, const DenseLayer *layer, const real *x,
 
 cdef void bias_block(const Step *step, const DenseLayer *layer, Py_ssize_t start, Py_ssize_t stop,
                      const real *tag) noexcept nogil:
-    """b[columns] -= learning_rate * db, or db alone."""
+    """b[columns] -= learning_rate * db, or db alone; b is the shift of norms."""
     cdef bint update = step.update != UPDATE_NONE
     cdef real *target = <real *>(layer.bias if update else layer.bias_grad)
     if layer.bias != NULL:
         column_sums(step.kernels, <const real *>layer.delta + start, layer.stride, step.batch,
                     stop - start, target + start, <real>(-step.learning_rate if update else 1),
                     <real>(1 if update else 0))
+
+
+cdef void gain_block(const Step *step, const DenseLayer *layer, Py_ssize_t start, Py_ssize_t stop,
+                     const real *tag) noexcept nogil:
+    """The same for the gain of a norm: the sum over the rows of delta * normalized."""
+    cdef bint update = step.update != UPDATE_NONE
+    cdef real *target = <real *>(layer.weight if update else layer.weight_grad)
+    product_sums(step.kernels, <const real *>layer.delta + start,
+                 <const real *>layer.normalized + start, layer.stride, step.batch, stop - start,
+                 target + start, <real>(-step.learning_rate if update else 1),
+                 <real>(1 if update else 0))

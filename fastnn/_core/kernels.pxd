@@ -7,6 +7,8 @@ from fastnn._core.fastnn cimport (
     fnn_loss_args_f32,
     fnn_loss_args_f64,
     fnn_mask,
+    fnn_norm_args_f32,
+    fnn_norm_args_f64,
 )
 
 ctypedef fused real:
@@ -129,6 +131,36 @@ cdef inline void activation_backward(
     else:
         kernels.f64.activation_backward[activation](delta, source, stride, rows, cols,
                                                     coefficients, coefficient_delta)
+
+
+cdef inline void product_sums(
+    const Kernels *kernels, const real *d, const real *e, Py_ssize_t stride, Py_ssize_t rows,
+    Py_ssize_t cols, real *out, real alpha, real beta,
+) noexcept nogil:
+    if real is float:
+        kernels.f32.product_sums(d, e, stride, rows, cols, out, alpha, beta)
+    else:
+        kernels.f64.product_sums(d, e, stride, rows, cols, out, alpha, beta)
+
+
+cdef inline void normalize(
+    const Kernels *kernels, int norm, const real *const *x_rows, Py_ssize_t first, Py_ssize_t rows,
+    Py_ssize_t cols, const real *gain, const real *shift, double epsilon, double momentum,
+    real *running_mean, real *running_variance, real *normalized, real *scale, real *out,
+    Py_ssize_t normalized_stride, Py_ssize_t stride,
+) noexcept nogil:
+    cdef fnn_norm_args_f32 args_f32
+    cdef fnn_norm_args_f64 args_f64
+    if real is float:
+        args_f32 = fnn_norm_args_f32(
+            x_rows, first, rows, cols, gain, shift, epsilon, momentum, running_mean,
+            running_variance, normalized, scale, out, normalized_stride, stride)
+        kernels.f32.norm[norm](&args_f32)
+    else:
+        args_f64 = fnn_norm_args_f64(
+            x_rows, first, rows, cols, gain, shift, epsilon, momentum, running_mean,
+            running_variance, normalized, scale, out, normalized_stride, stride)
+        kernels.f64.norm[norm](&args_f64)
 
 
 cdef inline void dropout(

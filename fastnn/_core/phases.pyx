@@ -11,12 +11,14 @@ from libc.string cimport memcpy
 
 from fastnn._core.deltas cimport backward_input, differentiate, transpose_block
 from fastnn._core.forward cimport forward_blas, forward_block, partial_sums, reduce_rows
-from fastnn._core.gradients cimport bias_block, weight_blas, weight_block
+from fastnn._core.gradients cimport bias_block, gain_block, weight_blas, weight_block
 from fastnn._core.kernels cimport evaluate_loss
 from fastnn._core.structs cimport (
     BACKWARD_INPUT,
     BIAS,
+    DIFFERENTIATE,
     FORWARD,
+    GAIN,
     GATHER,
     INPUTS,
     LOSS,
@@ -31,7 +33,8 @@ from fastnn._core.structs cimport (
 from fastnn._core.transforms cimport transform_backward, transform_block
 
 PHASE_KINDS = ("gather", "forward", "partial", "reduce", "loss", "backward_input", "weight",
-               "bias", "transpose", "transform", "transform_backward")
+               "bias", "transpose", "transform", "transform_backward",
+               "differentiate", "gain")
 UPDATE_MODES = ("none", "fused", "separate")
 AXES = ("rows", "inputs", "outputs")
 
@@ -98,6 +101,10 @@ cdef void run_phase(int kind, int axis, int layer_index, Py_ssize_t start, Py_ss
         bias_block(step, layer, start, stop, x)
     elif kind == TRANSPOSE:
         transpose_block(kernels, layer, start, stop, x)
+    elif kind == GAIN:
+        gain_block(step, layer, start, stop, x)
+    elif kind == DIFFERENTIATE:
+        differentiate(kernels, layer, start, stop - start, 0, layer.n_out, x)
     elif kind == TRANSFORM and axis == ROWS:
         transform_block(step, layer, rows, start, stop, 0, layer.n_out)
     elif kind == TRANSFORM:

@@ -48,11 +48,13 @@ BLAS_BLOCK = 1024
 ROW_BLOCK = 120
 # Below this many weights all threads read the whole matrix rather than exchange partial sums.
 MIN_OWNED_WEIGHTS = 1 << 15
+# Columns of norms that threads share out begin on multiples of this: on cache lines.
+COLUMN_UNIT = 16
 # Floating-point operations of a step below which a second thread costs more than it brings.
 MIN_FLOPS_PER_STEP = 4_000_000
 
 
-LAYER_KINDS = ("dense", "dropout", "activation")
+LAYER_KINDS = ("dense", "dropout", "activation", "batch_norm", "layer_norm")
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,16 @@ class LayerShape:
     kind: str = "dense"
     index: int = 0  # in the network's list of layers
     rate: float = 0.0  # of dropout
+    momentum: float = 0.0  # of batch norm
+    epsilon: float = 0.0  # of both norms
+
+    @property
+    def is_norm(self) -> bool:
+        return self.kind in ("batch_norm", "layer_norm")
 
     @property
     def has_parameters(self) -> bool:
-        return self.kind == "dense"
+        return self.kind == "dense" or self.is_norm
 
     @property
     def multiply_adds(self) -> int:
@@ -252,8 +260,7 @@ def list_forward(layers, batch_size: int, n_threads: int) -> list[Phase]:
     written = ("rows", rows)  # how the last phase shared out its output
     for i, layer in enumerate(layers):
         if layer.shape.kind != "dense":
-            if layer.shape.rowwise:
-                written = ("rows", rows)
+            written = cut_transform(layer.shape, written, rows, n_threads)
             phases.append(Phase("transform", i, *written))
             continue
         written = ("rows", rows)
@@ -267,6 +274,15 @@ def list_forward(layers, batch_size: int, n_threads: int) -> list[Phase]:
             phases.append(Phase("forward", i, "rows", rows))
     phases.append(Phase("loss", len(layers) - 1, "rows", rows))
     return phases
+
+
+def cut_transform(shape: LayerShape, written, rows, n_threads: int):
+    """(axis, bounds) of a layer without a weight matrix: as `written` where its work allows it."""
+    if shape.rowwise or shape.kind == "layer_norm":
+        return "rows", rows
+    if shape.kind == "batch_norm" and written[0] == "rows":
+        return "outputs", cut_evenly(shape.n_out, n_threads, COLUMN_UNIT)
+    return written
 
 
 def list_backward(layers, batch_size: int, n_threads: int, update: str) -> list[Phase]:
@@ -283,8 +299,15 @@ def list_backward(layers, batch_size: int, n_threads: int, update: str) -> list[
         if i and layers[i - 1].shape.rowwise:
             written = ("rows", rows)
         if layer.shape.kind != "dense":
+            written = cut_transform(layer.shape, written, rows, n_threads)
+            if layer.shape.is_norm:
+                columns = cut_evenly(layer.shape.n_out, n_threads, COLUMN_UNIT)
+                gradients.append(Phase("gain", i, "outputs", columns))
+                gradients.append(Phase("bias", i, "outputs", columns))
             if layer.input_gradient:
                 deltas.append(Phase("transform_backward", i, *written))
+                if layers[i - 1].shape.rowwise and written[0] != "rows":
+                    deltas.append(Phase("differentiate", i - 1, "rows", rows))
             continue
         axis = "outputs" if layer.cut == "outputs" else "inputs"
         cut = cut_outputs if layer.cut == "outputs" else cut_inputs

@@ -8,6 +8,8 @@ cdef enum LayerKind:
     DENSE
     DROPOUT
     ACTIVATION
+    BATCH_NORM
+    LAYER_NORM
 
 cdef enum PhaseKind:
     # numbered as in PHASE_KINDS of phases.pyx
@@ -22,6 +24,8 @@ cdef enum PhaseKind:
     TRANSPOSE
     TRANSFORM
     TRANSFORM_BACKWARD
+    DIFFERENTIATE
+    GAIN
 
 cdef enum UpdateMode:
     # numbered as in UPDATE_MODES of phases.pyx
@@ -50,8 +54,9 @@ ctypedef struct DenseLayer:
     Py_ssize_t n_panels, n_transposed_panels
     const Py_ssize_t *panels             # (n_panels + 1) first columns
     const Py_ssize_t *transposed_panels  # (n_transposed_panels + 1)
-    void *weight           # (n_in, n_out), or panels [first column * n_in + row * width]
-    void *bias             # (n_out) or NULL
+    # (n_in, n_out), or panels [first column * n_in + row * width]; the gain (n_out) of norms
+    void *weight
+    void *bias             # (n_out) or NULL; the shift of norms
     void *weight_grad      # stored as weight, or NULL
     void *bias_grad
     void *weight_transposed  # panels of (n_out, n_in), or NULL
@@ -63,6 +68,11 @@ ctypedef struct DenseLayer:
     void **output_rows     # (batch) pointers to the rows of output
     void **delta_rows
     void *partial          # (chunks, batch, n_out) partial sums, or NULL
+    double epsilon, momentum     # of norms
+    void *running_mean           # (n_out) of batch norm, or NULL
+    void *running_variance
+    void *normalized             # (batch, n_out) of norms: (x - mean) / deviation, or NULL
+    void *norm_scale             # 1 / deviation: (n_out) of batch norm, (batch) of layer norm
     Py_ssize_t stride
     Py_ssize_t partial_size  # elements between two chunks of partial
 
