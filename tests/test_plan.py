@@ -10,7 +10,7 @@ import itertools
 import numpy as np
 import pytest
 from common import SIDES
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fastnn._core import kernels, plan
@@ -197,6 +197,12 @@ def check_order(made):
         assert kinds.count("partial") == kinds.count("reduce")
         assert kinds.count("weight") == kinds.count("bias") == 1
         assert kinds.count("backward_input") == (i > 0)
+        if layer.cut == "outputs" and not layer.blas:
+            assert i == 0  # dx would need the columns of all threads
+        if layer.shape.rowwise:  # its rows and their derivatives are computed whole
+            whole = [("forward", i), ("reduce", i), ("backward_input", i + 1)]
+            axes = {phase.axis for phase in phases if (phase.kind, phase.layer) in whole}
+            assert axes == {"rows"}
         if i > 0 and not layer.blas:
             assert f"wt{i}" in present or made.update == "none"  # for the next step
 
@@ -305,6 +311,9 @@ def test_blas_takes_wide_layers_in_large_batches():
     assert [layer.blas for layer in made.layers] == [False, True, True, False]
     assert made.uses_blas
     assert not make(make_shapes([784, 512, 512, 10]), 128).uses_blas
+    least = plan.BLAS_MIN_BATCH
+    uses = [make(make_shapes([1024, 1024, 10]), rows).uses_blas for rows in (least - 1, least)]
+    assert uses == [False, True]
 
 
 @given(n=st.integers(1, 5000), vectors=st.sampled_from(WIDTHS))
@@ -321,12 +330,15 @@ def test_panels(n, vectors):
 
 
 @given(n=st.integers(1, 100_000))
+@example(n=plan.CHUNK)
+@example(n=plan.CHUNK + 1)
 def test_chunks(n):
     chunk = plan.choose_chunk(n)
     assert 1 <= chunk <= plan.CHUNK
     n_chunks = plan.count_chunks(n, chunk)
     assert (n_chunks - 1) * chunk < n <= n_chunks * chunk
-    assert n <= plan.CHUNK or n_chunks >= 4  # so that four threads can share them out
+    assert (n_chunks == 1) == (n <= plan.CHUNK)
+    assert n_chunks == 1 or n_chunks >= 4  # so that four threads can share them out
 
 
 @given(n=st.integers(1, 5000), itemsize=st.sampled_from([4, 8]))
