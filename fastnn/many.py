@@ -28,6 +28,7 @@ def fit_many(
     *,
     rows=None,
     optimizer=None,
+    callbacks=(),
     n_threads: int | None = None,
     **options,
 ) -> list[History]:
@@ -45,6 +46,8 @@ def fit_many(
         for the folds of a cross-validation.
     optimizer : optimizer or sequence of optimizers, optional
         One per network, or one for all, of which each gets a copy.
+    callbacks : list of Callback or function
+        Each network gets copies of its own.
     n_threads : int, optional
         Networks that are trained at once. By default the CPUs of this process.
     **options
@@ -75,7 +78,9 @@ def fit_many(
         def fit():
             n_threads, net.n_threads = net.n_threads, 1
             try:
-                return net.fit(*part, optimizer=optimizer, **options)
+                return net.fit(
+                    *part, optimizer=optimizer, callbacks=copy.deepcopy(callbacks), **options
+                )
             finally:
                 net.n_threads = n_threads
 
@@ -99,9 +104,9 @@ def _one_for_each(name: str, value, n: int) -> list:
 
 
 def _select_rows(rows, networks, X, y) -> list[tuple]:
-    """(X, y) for each network; X is converted once where all networks have one dtype."""
+    """(X, y) for each network; X is converted once where all networks want the same of it."""
     dtypes = {net.dtype for net in networks}
-    if len(dtypes) == 1:
+    if len(dtypes) == 1 and not any(net.scale_inputs for net in networks):
         X = as_matrix(X, "X", dtypes.pop())
     if rows is None:
         return [(X, y)] * len(networks)

@@ -51,6 +51,18 @@ def test_each_network_may_have_its_own_rate_and_rows(data):
         assert same_bits(one.parameter_vector, other.parameter_vector)
 
 
+def test_each_network_is_watched_and_scaled_for_itself(data):
+    X, y = data
+    alone, together = (make_nets(3, scale_inputs="standard") for _ in range(2))
+    watch = fastnn.EarlyStopping("loss", patience=1, min_delta=0.02)
+    for net in alone:
+        net.fit(X, y, epochs=20, callbacks=[fastnn.EarlyStopping("loss", 1, min_delta=0.02)])
+    fastnn.fit_many(together, X, y, epochs=20, callbacks=[watch])
+    for one, other in zip(alone, together, strict=True):
+        assert same_bits(one.parameter_vector, other.parameter_vector)
+    assert len({len(net.history) for net in together}) > 1
+
+
 def test_number_of_threads_is_given_back(data):
     nets = make_nets(2, n_threads=None)
     fastnn.fit_many(nets, *data, epochs=1)
