@@ -109,6 +109,21 @@ typedef enum {
     FNN_N_NORMS
 } fnn_norm;
 
+/* Numbers kept per parameter, by any optimizer. */
+#define FNN_MAX_SLOTS 2
+/* Coefficients that mean something else in each formula. */
+#define FNN_N_OWN 6
+
+/* What an optimizer's formula needs at one step, the same for all parameters. */
+typedef struct {
+    double rate;           /* learning rate, with bias corrections where the formula has them */
+    double keep;           /* factor of the parameter: 1 - learning rate * decoupled weight decay */
+    double decay;          /* coupled weight decay: decay * w is added to the gradient */
+    double limit;          /* gradients are clipped to +-limit; INFINITY: they are not */
+    double own[FNN_N_OWN]; /* what each formula calls its own, kernels/optimizers.inc */
+} fnn_coefficients;
+#define FNN_N_COEFFICIENTS (4 + FNN_N_OWN)
+
 /* ---- kernels: one table per instruction set and dtype ---- */
 
 #define FNN_DTYPE f32

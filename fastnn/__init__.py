@@ -32,7 +32,7 @@ from fastnn.layers import Activation, BatchNorm, Dense, Dropout, LayerNorm
 from fastnn.many import fit_many
 from fastnn.model_file import CorruptModelError
 from fastnn.network import Network, load
-from fastnn.optimizers import SGD
+from fastnn.optimizers import SGD, Adadelta, Adagrad, Adam, AdamW, NAdam, RMSProp, RProp
 
 __all__ = [
     "ELU",
@@ -40,6 +40,10 @@ __all__ = [
     "SELU",
     "SGD",
     "Activation",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
     "Arctan",
     "BatchNorm",
     "Callback",
@@ -58,7 +62,10 @@ __all__ = [
     "LayerNorm",
     "LeakyReLU",
     "LogSoftmax",
+    "NAdam",
     "Network",
+    "RMSProp",
+    "RProp",
     "ReLU",
     "SiLU",
     "Sigmoid",

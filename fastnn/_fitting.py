@@ -11,13 +11,14 @@ from fastnn._targets import check_classes
 from fastnn._training import Training
 from fastnn.callbacks import Callback, Convergence, check_callbacks
 from fastnn.history import History
-from fastnn.optimizers import SGD, check_optimizer
+from fastnn.optimizers import Optimizer, check_optimizer
 
 
 class Fitting:
     """The part of `Network` that trains it."""
 
     classes: Any
+    dtype: str
     history: History | None
     loss: Any
     n_outputs: int
@@ -26,7 +27,7 @@ class Fitting:
     _stepper: Any
 
     def _prepare_fitting(self) -> None:
-        self._optimizer: SGD | None = None  # of the last fit, for partial_fit
+        self._optimizer: Optimizer | None = None  # of the last fit, for partial_fit
         self._writer = threading.Lock()
         self._fitter: int | None = None  # the thread that holds it
 
@@ -37,7 +38,7 @@ class Fitting:
         *,
         epochs: int = 10,
         batch_size: int | str = 32,
-        optimizer: SGD | None = None,
+        optimizer: Optimizer | None = None,
         validation=None,
         callbacks=(),
         tol: float | None = None,
@@ -57,8 +58,8 @@ class Fitting:
         batch_size : int or "all"
             Rows of a step; the last batch of an epoch may be shorter. "all", as any number from
             that of the rows on, is gradient descent on the whole data set.
-        optimizer : SGD, optional
-            By default ``SGD()``.
+        optimizer : SGD, Adam, ..., optional
+            By default ``SGD()``. Its state lives in it: a second fit with it goes on from there.
         validation : (X, y) or float, optional
             Evaluated after each epoch. A share of the rows, between 0 and 1, is drawn by the seed,
             the same in every fit of as many rows, and not trained on.
@@ -114,7 +115,7 @@ class Fitting:
         data = FitData(self, X, y, self.classes, validation)
         self._begin_fitting()
         try:
-            self._accept(data)
+            self._accept(data, options["optimizer"])
 
             def train() -> History:
                 return self._train(data, History(), progress, **options)
@@ -132,7 +133,7 @@ class Fitting:
         *,
         classes=None,
         batch_size: int | str = 32,
-        optimizer: SGD | None = None,
+        optimizer: Optimizer | None = None,
         shuffle: bool = True,
     ) -> History:
         """One epoch over these rows, going on from the present weights: for data in portions.
@@ -171,15 +172,16 @@ class Fitting:
         history = self.history or History()
         self._begin_fitting()
         try:
-            self._accept(data)
+            self._accept(data, options["optimizer"])
             return self._train(data, history, False, **options)
         finally:
             self._end_fitting()
 
-    def _accept(self, data: FitData) -> None:
+    def _accept(self, data: FitData, optimizer: Optimizer) -> None:
         """Build the network for checked data, where it is not; from here on nothing is refused."""
         if self._parameters is None:
             self._build(data.X.shape[1])
+        optimizer.bind(len(self._parameters.values), self.dtype)
         self.classes = data.classes
         self.input_scaling, self.target_scaling = data.input_scaling, data.target_scaling
         self._stepper = None

@@ -38,8 +38,8 @@ class Parameters:
     def __init__(self, n_features: int, layers, dtype: str) -> None:
         self._shapes, self._dtype = list_shapes(layers, n_features), dtype
         self._size = count_elements(self._shapes)
-        self.values, self.weights = self._make_arena()
-        self.gradients, self.weight_grads = self._make_arena()
+        self.values, self.weights = self.make_arena()
+        self.gradients, self.weight_grads = self.make_arena()
         self._state_shapes = list_state_shapes(layers, n_features)
         self.running, self.states = self._make_running()
 
@@ -53,14 +53,19 @@ class Parameters:
         running = allocate(count_elements(self._state_shapes), self._dtype)
         return running, _make_views(running, self._state_shapes)
 
-    def _make_arena(self):
+    def make_arena(self):
+        """An array of zeros laid out like `values`, and a list of (weight, bias) views of it."""
         arena = allocate(self._size + _SLACK, self._dtype)[: self._size]
-        return arena, _make_views(arena, self._shapes)
+        return arena, self.make_views(arena)
+
+    def make_views(self, arena):
+        """A list of (weight, bias) views of any array laid out like `values`."""
+        return _make_views(arena, self._shapes)
 
     def copy(self) -> Parameters:
         """The same values in memory of their own, without gradients."""
         other = copy.copy(self)
-        other.values, other.weights = self._make_arena()
+        other.values, other.weights = self.make_arena()
         other.values[...] = self.values
         other.running, other.states = other._make_running()
         other.running[...] = self.running

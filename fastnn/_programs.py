@@ -9,9 +9,10 @@ import numpy as np
 from fastnn import _threads
 from fastnn._core import kernels
 from fastnn._core.binding import Binding
-from fastnn._core.engine import Engine, update_arena
+from fastnn._core.engine import Engine
 from fastnn._core.inference import Predictor, compute_row_losses
 from fastnn._core.plan import BATCH_CHUNK, ROW_BLOCK, LayerShape, Plan, choose_n_threads, make_plan
+from fastnn._core.updates import update_arena
 from fastnn.layers import list_widths
 
 # From this many rows on, a prediction is worth copying the weights into panels first.
@@ -56,15 +57,20 @@ def describe_target(dtype: str) -> dict:
     }
 
 
+def choose_update(optimizer, batch_size: int) -> str:
+    """Where the update is made: in the tile that computes dW, or after each block of dW."""
+    return "fused" if optimizer.is_plain() and batch_size <= BATCH_CHUNK else "blocked"
+
+
 def plan_training(
-    shapes, batch_size: int, n_rows: int, dtype: str, n_threads: int | None
+    shapes, batch_size: int, n_rows: int, dtype: str, n_threads: int | None, optimizer
 ) -> tuple[Plan, Plan | None]:
     """The plan of a full batch, and of the shorter one that ends an epoch."""
     batch_size = min(batch_size, n_rows)
     available = n_threads or _threads.count_available()
     options = {
         "n_threads": n_threads or choose_n_threads(shapes, batch_size, available),
-        "update": "fused" if batch_size <= BATCH_CHUNK else "separate",
+        "update": choose_update(optimizer, batch_size),
         "plan_batch_size": batch_size,
         **describe_target(dtype),
     }
@@ -86,11 +92,23 @@ def check_batch(shapes, n_rows: int, fix: str) -> None:
         raise ValueError(f"BatchNorm needs at least 2 rows in a training batch, but {fix}")
 
 
-def make_trainer(parameters, plans, loss: str, merged: bool) -> tuple[Binding, Engine]:
+def make_trainer(parameters, plans, loss: str, merged: bool, optimizer) -> tuple[Binding, Engine]:
     """An engine that updates packed copies of the weights; `Binding.pack` and `unpack` them."""
     plan, last_plan = plans
-    binding = Binding(plan, parameters.arrays, None, plan.batch_size, packed=True, training=True)
-    return binding, Engine(binding, loss, merged, last_plan)
+    state = optimizer.bind(len(parameters.values), plan.dtype)
+    # Of this arena, only what is kept is ever touched, and takes memory: not the weights' part.
+    gradients, gradient_views = parameters.make_arena()
+    binding = Binding(
+        plan,
+        parameters.arrays,
+        gradient_views,
+        plan.batch_size,
+        packed=True,
+        training=True,
+        slots=[parameters.make_views(slot) for slot in state],
+    )
+    arenas = (parameters.values, gradients, state)
+    return binding, Engine(binding, loss, merged, arenas, last_plan)
 
 
 class Stepper:
@@ -112,7 +130,8 @@ class Stepper:
         )
         weights, gradients = parameters.arrays, parameters.weight_grads
         binding = Binding(self._plan, weights, gradients, batch_size, packed=False, training=True)
-        self._engine = Engine(binding, loss.name, merged)
+        arenas = (parameters.values, parameters.gradients, ())
+        self._engine = Engine(binding, loss.name, merged, arenas)
 
     def forward(self, X, labels, targets, seed: int, number: int) -> float:
         """Mean loss over a batch, in step `number` of the network."""
@@ -201,4 +220,7 @@ def score(scores: np.ndarray, loss, labels, targets) -> dict[str, float]:
 
 def apply_update(parameters, optimizer) -> None:
     """One optimizer step over the whole arena."""
-    update_arena(optimizer.name, parameters.values, parameters.gradients, optimizer.learning_rate)
+    state = optimizer.bind(len(parameters.values), str(parameters.values.dtype))
+    (now,) = optimizer.list_coefficients(1, optimizer.learning_rate)
+    update_arena(optimizer.kernel, parameters.values, parameters.gradients, state, now)
+    optimizer.steps += 1

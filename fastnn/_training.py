@@ -11,6 +11,9 @@ from tqdm import tqdm
 from fastnn import _programs, _threads
 from fastnn.divergence import DivergenceError, DivergenceWarning, describe_rise
 
+# A row of coefficients for each step: in one call of the engine no more than 20 MB of them.
+MAX_STEPS_PER_CALL = 1 << 18
+
 
 class Training:
     """A network and its data, bound to the engine for the length of one `fit`.
@@ -25,7 +28,7 @@ class Training:
         Rows are appended to it.
     batch_size : int or None
         None: all rows.
-    optimizer : SGD
+    optimizer : Optimizer
     shuffle : bool
     epochs : int
     callbacks : list of Callback
@@ -62,11 +65,11 @@ class Training:
         self.callbacks = sorted(callbacks, key=lambda callback: callback.comes_last)
         self.start = self.position = net._epoch * self.steps_per_epoch
         plans = _programs.plan_training(
-            net._shapes["training"], batch_size, n_rows, net.dtype, net.n_threads
+            net._shapes["training"], batch_size, n_rows, net.dtype, net.n_threads, optimizer
         )
         self._plan = plans[0]
         self._binding, self._engine = _programs.make_trainer(
-            net._parameters, plans, net.loss.name, net._merged
+            net._parameters, plans, net.loss.name, net._merged, optimizer
         )
         self._engine.load_data(
             data.X,
@@ -144,9 +147,10 @@ class Training:
     def _choose_n_steps(self, watched: bool) -> int:
         """Steps until somebody looks: a callback, a validation, a progress bar."""
         if not watched:
-            return self.start + self.epochs * self.steps_per_epoch - self.position
+            end = self.start + self.epochs * self.steps_per_epoch
+            return min(end - self.position, MAX_STEPS_PER_CALL)
         step = self.position % self.steps_per_epoch
-        ends = [self.steps_per_epoch]
+        ends = [self.steps_per_epoch, step + MAX_STEPS_PER_CALL]
         for callback in self.callbacks:
             if callback.watches_steps():
                 ends.append((step // callback.step_interval + 1) * callback.step_interval)
@@ -168,18 +172,18 @@ class Training:
 
     def _run_steps(self, n_steps: int) -> list[dict[str, Any]]:
         """Train in packed weights and bring them back, whatever happens in between."""
-        net = self.net
-        before = net._copy_state()
+        net, optimizer = self.net, self.optimizer
+        before = net._copy_state(), optimizer.state_dict()
+        table = optimizer.list_coefficients(n_steps, self.learning_rate)
         self._binding.pack()
         try:
             losses, seconds, diverged_step = _threads.run_interruptibly(
-                lambda: self._engine.run_steps(
-                    self.position, n_steps, learning_rate=self.learning_rate
-                ),
+                lambda: self._engine.run_steps(self.position, n_steps, optimizer.kernel, table),
                 self._engine.request_stop,
             )
         finally:
             self._binding.unpack()
+            optimizer.steps += self._engine.n_steps_done
         self._check_finite(before, diverged_step, n_steps)
         first = self.position // self.steps_per_epoch
         self.position += n_steps
@@ -200,7 +204,9 @@ class Training:
         epoch, step = divmod(number, self.steps_per_epoch)
         n_rows = min(self._batch_size, self._n_rows - step * self._batch_size)
         layer, found = self._find_nonfinite(n_rows)
-        net._restore_state(before)
+        weights, state = before
+        net._restore_state(weights)
+        self.optimizer.load_state_dict(state)
         start, i = divmod(self.position, self.steps_per_epoch)
         kept = f"of epoch {start}'s start" if i == 0 else f"of before epoch {start}, step {i}"
         raise DivergenceError(epoch, step, layer, found, self.learning_rate, kept)

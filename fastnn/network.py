@@ -19,7 +19,7 @@ from fastnn.history import History
 from fastnn.initializers import choose_initializer
 from fastnn.layers import Dense, check_layers, find_activation
 from fastnn.losses import Loss
-from fastnn.optimizers import SGD, check_optimizer
+from fastnn.optimizers import Optimizer, check_optimizer
 
 
 class Network(Fitting):
@@ -266,7 +266,7 @@ class Network(Fitting):
             raise RuntimeError("backward needs a forward pass with targets before it")
         self._stepper.backward()
 
-    def apply_update(self, optimizer: SGD) -> None:
+    def apply_update(self, optimizer: Optimizer) -> None:
         """Update all parameters with the gradients of the last `backward`."""
         parameters = self._require_built()
         _programs.apply_update(parameters, check_optimizer(optimizer))
@@ -323,12 +323,17 @@ class Network(Fitting):
         self._require_built()
         return _summary.summarize(self)
 
-    def explain(self, batch_size: int = 32) -> str:
+    def explain(self, batch_size: int = 32, optimizer: Optimizer | None = None) -> str:
         """The plan that `fit` runs for this batch size: phases, slices of the threads, barriers."""
         self._require_built()
         batch_size = _validate.check_int("batch_size", batch_size, 1)
         plan, _ = _programs.plan_training(
-            self._shapes["training"], batch_size, batch_size, self.dtype, self.n_threads
+            self._shapes["training"],
+            batch_size,
+            batch_size,
+            self.dtype,
+            self.n_threads,
+            check_optimizer(optimizer),
         )
         return str(plan)
 

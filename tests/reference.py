@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.special
+from reference_optimizers import OPTIMIZERS, penalty
 
 # --- activations: f(z), and dL/dz from dL/da and the source: the output a, or the input z ---------
 
@@ -229,15 +230,6 @@ def mse(a, targets):
 LOSSES = {"softmax_cross_entropy": softmax_cross_entropy, "mse": mse}
 MERGED = {"softmax_cross_entropy": "softmax", "mse": None}  # the activation that a loss contains
 
-# --- optimizers: new parameters from old ones and the mean gradient ------------------------------
-
-
-def sgd(w, gradient, learning_rate):
-    return w - learning_rate * gradient
-
-
-OPTIMIZERS = {"sgd": sgd}
-
 # --- dense layers, a network, a training loop ----------------------------------------------------
 
 
@@ -276,17 +268,35 @@ def backward(parameters, activations, loss, x, targets):
     return row_losses.mean(), gradients
 
 
-def train_step(parameters, activations, loss, x, targets, optimizer, learning_rate):
-    """Mean loss before the step, and the parameters after it."""
+def train_step(parameters, activations, loss, x, targets, optimizer, learning_rate,
+               memory=None, fill=(0, 0), decay=0.0, limit=np.inf, l1=0.0, l2=0.0,
+               **settings):  # fmt: skip
+    """Mean loss (with the penalty) before the step, and the parameters after it.
+
+    `memory` is a dict that keeps the optimizer's slots from step to step, `fill` what they begin
+    with, `decay` a coupled weight decay, `limit` what gradients are clipped to.
+    """
+    memory = {} if memory is None else memory
+    memory["t"] = memory.get("t", 0) + 1
     mean_loss, gradients = backward(parameters, activations, loss, x, targets)
-    update = OPTIMIZERS[optimizer]
-    return mean_loss, [
-        tuple(
-            None if old is None else update(old, gradient, learning_rate)
-            for old, gradient in zip(*pair, strict=True)
-        )
-        for pair in zip(parameters, gradients, strict=True)
-    ]
+    after = []
+    for i, pair in enumerate(zip(parameters, gradients, strict=True)):
+        news = []
+        for j, (w, g) in enumerate(zip(*pair, strict=True)):
+            if w is None:
+                news.append(None)
+                continue
+            if j == 0:
+                extra, slope = penalty(w, l1, l2)
+                mean_loss, g = mean_loss + extra, g + slope
+            g = np.clip(g, -limit, limit) + decay * w
+            slots = memory.get((i, j)) or [np.full_like(w, value) for value in fill]
+            new, memory[i, j] = OPTIMIZERS[optimizer](
+                w, g, slots, memory["t"], learning_rate, **settings
+            )
+            news.append(new)
+        after.append(tuple(news))
+    return mean_loss, after
 
 
 def copy_parameters(net, dtype=np.float64):

@@ -21,7 +21,7 @@ OWN_KERNELS = {
     "columns owned": ((300, 256, 10), "relu", 150, 64),
     "inputs owned": ((600, 300, 300, 10), "sigmoid", 90, 40),
     "softmax hidden": ((300, 200, 200, 7), "softmax", 70, 33),
-    "separate update": ((30, 40, 5), "relu", 1300, 600),
+    "many rows a step": ((30, 40, 5), "relu", 1300, 600),
     "one row a step": ((17, 9, 2), "tanh", 20, 1),
     "one step": ((17, 9, 2), "relu", 31, 31),
     "one layer": ((784, 10), "relu", 77, 20),
@@ -140,7 +140,7 @@ def test_fit_equals_the_explicit_loop_for_values(isa, dtype, rng):
     assert common.same_bits(net.parameter_vector, fitted.parameter_vector)
 
 
-@pytest.mark.parametrize("name", ["columns owned", "separate update"])
+@pytest.mark.parametrize("name", ["columns owned", "many rows a step"])
 def test_fit_goes_on_where_it_stopped(isa, dtype, name, tmp_path):
     """Two and three epochs are five, also through a file."""
     whole, losses = train(name, dtype, epochs=5)

@@ -258,7 +258,7 @@ BAD_OPTIONS = [
     ({"epochs": 1.5}, TypeError, "epochs must be an integer, got 1.5"),
     ({"batch_size": 0}, ValueError, "batch_size must be at least 1, got 0"),
     ({"batch_size": "32"}, TypeError, "batch_size must be an integer, got '32'"),
-    ({"optimizer": "sgd"}, TypeError, "optimizer is 'sgd'; expected a fastnn.SGD"),
+    ({"optimizer": "sgd"}, TypeError, "optimizer is 'sgd'; expected one such as fastnn.SGD"),
     ({"validation": X}, ValueError, r"validation must be a pair \(X, y\), got ndarray"),
     ({"validation": (X,)}, ValueError, r"validation must be a pair \(X, y\), got tuple"),
 ]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from common import SIDES, Guarded
 
+import fastnn
 from fastnn._core import kernels, probes
 
 DEPTHS = [1, 2, 3, 7, 16, 33, 100, 257]
@@ -151,8 +152,11 @@ def test_fused_update_gives_the_bits_of_the_optimizer(isa, dtype, rng):
     w = rng.standard_normal((11, cols)).astype(dtype)
     gradient, apart = np.empty_like(w), w.copy()
     probes.multiply_batch(a, order, 1, b, gradient, 1.0, 0.0)
-    probes.update_parameters("sgd", apart.ravel(), gradient.ravel(), -0.3, 1.0)
-    probes.multiply_batch(a, order, 1, b, w, -0.3, 1.0)
+    decayed = fastnn.SGD(0.3, weight_decay=0.1)
+    (row,) = decayed.list_coefficients(1, 0.3)
+    none = np.empty((0, apart.size), dtype)
+    probes.update_parameters("sgd", apart.ravel(), gradient.ravel(), none, row)
+    probes.multiply_batch(a, order, 1, b, w, -0.3, row[1])
     assert common.same_bits(w, apart)
 
 

@@ -135,21 +135,6 @@ def test_loss_keeps_nan(isa, dtype, loss, rng):
 # --- parameters, sums, layout --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", kernels.list_optimizers())
-def test_optimizer_update(isa, dtype, name, rng):
-    eps = np.finfo(dtype).eps
-    for n in SIDES:
-        w, g = rng.standard_normal((2, 1, n)).astype(dtype)
-        inside, rate = Guarded(w), 0.3
-        probes.update_parameters(name, inside.view[0], g[0], -rate, 1.0)
-        exact = reference.OPTIMIZERS[name](w.astype(np.longdouble), g, np.dtype(dtype).type(rate))
-        assert (np.abs(inside.view - exact) <= 2 * eps * (np.abs(w) + np.abs(g))).all()
-        inside.check()
-        probes.update_parameters(name, inside.view[0], g[0], 0.25, 0.5)  # w = g / 4 + w / 2
-        halves = g / 4 + exact.astype(dtype) / 2
-        np.testing.assert_allclose(inside.view, halves, rtol=8 * eps, atol=eps)
-
-
 def test_column_sums(isa, dtype, rng):
     eps = np.finfo(dtype).eps
     for rows in [1, 2, 7, 100]:

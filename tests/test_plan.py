@@ -17,7 +17,7 @@ from fastnn._core import kernels, plan
 from fastnn._core.plan import LayerShape, make_plan
 
 WIDTHS = [(1, 2), (4, 8), (8, 16), (16, 64)]
-UPDATES = ["fused", "separate", "none"]
+UPDATES = ["fused", "blocked", "none"]
 REAL_NETS = [
     (784, 100, 10), (784, 512, 512, 10), (4, 32, 16, 3), (1024, 1024, 10), (30, 2048, 1536, 5),
     (1024, 4096, 4096, 10), (257, 129, 65, 33, 2), (1, 1), (600, 1), (1, 600), (513, 300, 7),
@@ -251,7 +251,7 @@ def check(make_one):
 
 @pytest.mark.parametrize("widths", REAL_NETS, ids=str)
 def test_plans_of_real_networks(widths):
-    for batch_size, update in [(1, "fused"), (7, "none"), (128, "fused"), (600, "separate")]:
+    for batch_size, update in [(1, "fused"), (7, "none"), (128, "fused"), (600, "blocked")]:
         check(lambda n: make(make_shapes(widths), batch_size, n, update=update))  # noqa: B023
 
 

@@ -89,11 +89,75 @@ class Pair:
     smooth: bool = True
 
 
+def _pair(ours, theirs, slots=(), smooth=True):
+    """A pair by class and settings; `theirs` may add what has another name there."""
+    (cls, settings), (other, others) = ours, theirs
+    return Pair(
+        repr(cls(**settings)),
+        lambda: cls(**settings),
+        lambda p: other(p, **{"lr": settings["learning_rate"], **others}),
+        dict(slots),
+        smooth,
+    )
+
+
+# NAdam keeps its product of momenta in this dtype, whatever that of the parameters is.
+torch.set_default_dtype(torch.float64)
+_ADAM = {"learning_rate": 0.01, "beta1": 0.8, "beta2": 0.95, "epsilon": 1e-4}
+_BETAS = {"betas": (0.8, 0.95), "eps": 1e-4}
+_MOMENTS = {"exp_avg": "first_moment", "exp_avg_sq": "second_moment"}
+_VELOCITY = {"momentum_buffer": "velocity"}
+_DECAY = {"weight_decay": 0.1}
 OPTIMIZERS: dict[str, list[Pair]] = {
     "sgd": [
-        Pair("SGD", lambda: fastnn.SGD(0.1), lambda p: torch.optim.SGD(p, lr=0.1)),
+        _pair((fastnn.SGD, {"learning_rate": 0.1}), (torch.optim.SGD, {})),
+        _pair((fastnn.SGD, {"learning_rate": 0.1, **_DECAY}), (torch.optim.SGD, _DECAY)),
     ],
-}
+    "momentum": [
+        _pair((fastnn.SGD, {"learning_rate": 0.1, "momentum": 0.8, **_DECAY}),
+              (torch.optim.SGD, {"momentum": 0.8, **_DECAY}), _VELOCITY),
+    ],
+    "nesterov": [
+        _pair((fastnn.SGD, {"learning_rate": 0.1, "momentum": 0.8, "nesterov": True, **_DECAY}),
+              (torch.optim.SGD, {"momentum": 0.8, "nesterov": True, **_DECAY}), _VELOCITY),
+    ],
+    "adam": [
+        _pair((fastnn.Adam, {**_ADAM, **_DECAY}), (torch.optim.Adam, {**_BETAS, **_DECAY}),
+              _MOMENTS),
+        _pair((fastnn.AdamW, {**_ADAM, **_DECAY}), (torch.optim.AdamW, {**_BETAS, **_DECAY}),
+              _MOMENTS),
+    ],
+    "nadam": [
+        _pair((fastnn.NAdam, {**_ADAM, **_DECAY}), (torch.optim.NAdam, {**_BETAS, **_DECAY}),
+              _MOMENTS),
+    ],
+    "rmsprop": [
+        _pair((fastnn.RMSProp, {"learning_rate": 0.01, "epsilon": 1e-4, **_DECAY}),
+              (torch.optim.RMSprop, {"eps": 1e-4, **_DECAY}), {"square_avg": "mean_square"}),
+    ],
+    "rmsprop_momentum": [
+        _pair((fastnn.RMSProp,
+               {"learning_rate": 0.01, "epsilon": 1e-4, "momentum": 0.7, **_DECAY}),
+              (torch.optim.RMSprop, {"eps": 1e-4, "momentum": 0.7, **_DECAY}),
+              {"square_avg": "mean_square", **_VELOCITY}),
+    ],
+    "adagrad": [
+        _pair((fastnn.Adagrad,
+               {"learning_rate": 0.05, "rate_decay": 0.1, "initial": 0.01, **_DECAY}),
+              (torch.optim.Adagrad,
+               {"lr_decay": 0.1, "initial_accumulator_value": 0.01, **_DECAY}),
+              {"sum": "sum_of_squares"}),
+    ],
+    "adadelta": [
+        _pair((fastnn.Adadelta, {"learning_rate": 0.5, "epsilon": 1e-4, **_DECAY}),
+              (torch.optim.Adadelta, {"eps": 1e-4, **_DECAY}),
+              {"square_avg": "mean_square", "acc_delta": "mean_square_step"}),
+    ],
+    "rprop": [
+        _pair((fastnn.RProp, {"learning_rate": 0.01}), (torch.optim.Rprop, {}),
+              {"prev": "last_gradient", "step_size": "step_size"}, smooth=False),
+    ],
+}  # fmt: skip
 NO_OPTIMIZER: set[str] = set()
 
 
@@ -112,9 +176,10 @@ class Rival:
         self.parameters.copy_(start)
         self.parameters.grad = gradient.clone()
         state = self.theirs.state[self.parameters]
+        kept = self.ours.state_dict()["slots"]
         for theirs, ours in self.pair.slots.items():
-            if state.get(theirs) is not None:
-                state[theirs].copy_(torch.from_numpy(self.ours.state_dict()[ours]))
+            if ours in kept and state.get(theirs) is not None:
+                state[theirs].copy_(torch.from_numpy(kept[ours]))
         self.theirs.step()
         self.ours.step(net)
         return self.parameters - start

@@ -27,6 +27,12 @@ def allocate(n, dtype):
     return raw[start : start + n * itemsize].view(dtype)
 
 
+def make_blocks(n_threads, dtype):
+    """Scratch for each thread's blocks of weight gradients, a row of it for each thread."""
+    size = planning.UPDATE_BLOCK * kernels.get_panel_width(dtype)
+    return allocate(n_threads * size, dtype).reshape(n_threads, size)
+
+
 cdef void *address(array) except? NULL:
     """Where an array begins; NULL for None. By the buffer protocol, `array.ctypes` takes 1 µs."""
     cdef Py_buffer view
@@ -48,16 +54,19 @@ cdef class Binding:
         vector behind the end of each weight must be readable. (gain, shift) of norms, with the
         running mean and variance behind them in batch norm.
     gradients : list of (weight_grad, bias_grad) or None
-        Where gradients go when the caller updates; None: in scratch, where needed at all.
+        Where gradients go that are kept: those of biases, and those of weights when the caller
+        updates or BLAS computes them. None: there are none, in prediction.
     rows : int
         Rows that scratch is made for.
     packed : bool
         Whether weights are copied into panels (`pack`, `unpack`) or used where they lie.
     training : bool
         Whether the backward pass needs scratch.
+    slots : sequence of lists of (weight, bias)
+        What the optimizer keeps from step to step: views like `parameters`, a list for each slot.
     """
 
-    def __cinit__(self, plan, parameters, gradients, rows, packed, training):
+    def __cinit__(self, plan, parameters, gradients, rows, packed, training, slots=()):
         self.plan = plan
         self.dtype = np.dtype(plan.dtype)
         self.is_f32 = self.dtype == np.float32
@@ -68,6 +77,8 @@ cdef class Binding:
         self.memory = []
         self.panels = [None] * self.n_layers
         self.outputs = []
+        self.slots = slots
+        self.slot_panels = [[] for _ in range(self.n_layers)]
         self.layers = <DenseLayer *>PyMem_Calloc(self.n_layers, sizeof(DenseLayer))
         if self.layers == NULL:
             raise MemoryError()
@@ -119,6 +130,7 @@ cdef class Binding:
         layer.batch_chunk = planning.BATCH_CHUNK
         layer.row_block = planning.ROW_BLOCK
         layer.blas_block = planning.BLAS_BLOCK
+        layer.update_block = planning.UPDATE_BLOCK
         layer.n_panels = len(planned.panels) - 1
         layer.n_transposed_panels = len(planned.transposed_panels) - 1
         layer.panels = <Py_ssize_t *>address(
@@ -137,8 +149,10 @@ cdef class Binding:
         layer.packed = self.packed and not layer.blas
         n_packed = (layer.n_out + width - 1) // width * width * layer.n_in
         self.panels[i] = allocate(n_packed, self.dtype) if layer.packed else None
-        if training and gradients is None and self.plan.update == "separate":
-            weight_grad = self.keep(allocate(n_packed, self.dtype))
+        for k, slot in enumerate(self.slots):
+            panels = allocate(n_packed, self.dtype) if layer.packed else None
+            self.slot_panels[i].append(panels)
+            layer.weight_slots[k] = address(panels if layer.packed else slot[index][0])
         layer.weight = address(self.panels[i] if layer.packed else weight)
         layer.bias = address(bias)
         layer.weight_grad = address(weight_grad)
@@ -195,24 +209,31 @@ cdef class Binding:
                 self.keep(allocate(n_chunks * layer.partial_size, self.dtype))
             )
 
-    def list_panels(self, Py_ssize_t i):
-        """Pairs of (panel, columns of the weight) as views: the panel is the packed copy."""
-        cdef DenseLayer *layer = self.layers + i
-        cdef Py_ssize_t width = layer.vector_width
-        weight = self.parameters[self.plan.layers[i].shape.index][0]
-        bounds = self.plan.layers[i].panels
-        for first, stop in zip(bounds, bounds[1:], strict=False):
-            padded = (stop - first + width - 1) // width * width
-            panel = self.panels[i][first * layer.n_in : (first + padded) * layer.n_in]
-            yield panel.reshape(layer.n_in, padded)[:, : stop - first], weight[:, first:stop]
-
-    def pack(self):
-        """Copy the weights into panels, and their transposes."""
+    def list_copies(self):
+        """Pairs of (panel, columns it is a copy of) as views, of all weights and their state."""
         cdef Py_ssize_t i
         for i in range(self.n_layers):
             if self.layers[i].packed:
-                for panel, columns in self.list_panels(i):
-                    panel[...] = columns
+                index = self.plan.layers[i].shape.index
+                yield from self.list_panels(i, self.panels[i], self.parameters[index][0])
+                for panels, slot in zip(self.slot_panels[i], self.slots, strict=True):
+                    yield from self.list_panels(i, panels, slot[index][0])
+
+    def list_panels(self, Py_ssize_t i, panels, weight):
+        cdef DenseLayer *layer = self.layers + i
+        cdef Py_ssize_t width = layer.vector_width
+        bounds = self.plan.layers[i].panels
+        for first, stop in zip(bounds, bounds[1:], strict=False):
+            padded = (stop - first + width - 1) // width * width
+            panel = panels[first * layer.n_in : (first + padded) * layer.n_in]
+            yield panel.reshape(layer.n_in, padded)[:, : stop - first], weight[:, first:stop]
+
+    def pack(self):
+        """Copy the weights and the optimizer's state into panels, and transpose the weights."""
+        cdef Py_ssize_t i
+        for panel, columns in self.list_copies():
+            panel[...] = columns
+        for i in range(self.n_layers):
             if self.layers[i].weight_transposed != NULL:
                 if self.is_f32:
                     transpose_block(&self.kernels, &self.layers[i], 0, self.layers[i].n_in,
@@ -222,9 +243,6 @@ cdef class Binding:
                                     <const double *>NULL)
 
     def unpack(self):
-        """Copy the panels back into the weights."""
-        cdef Py_ssize_t i
-        for i in range(self.n_layers):
-            if self.layers[i].packed:
-                for panel, columns in self.list_panels(i):
-                    columns[...] = panel
+        """Copy the panels back into the weights and the optimizer's state."""
+        for panel, columns in self.list_copies():
+            columns[...] = panel

@@ -5,25 +5,27 @@ from numpy.typing import NDArray
 from typing_extensions import disjoint_base
 
 from fastnn._core.binding import Binding
-from fastnn._core.phase_lists import Phases
 from fastnn._core.plan import Plan
 
 _Array = NDArray[np.floating[Any]]
 _Labels = NDArray[np.int32]
 
 def has_openmp() -> bool: ...
-def join_phases(plan: Plan) -> Phases: ...
 def list_rows(array: NDArray[Any]) -> NDArray[np.uintp]: ...
-def update_arena(
-    optimizer: str, values: _Array, gradients: _Array, learning_rate: float
-) -> None: ...
 
 @disjoint_base
 class Engine:
     @property
     def epoch_losses(self) -> NDArray[np.float64]: ...
+    @property
+    def n_steps_done(self) -> int: ...
     def __init__(
-        self, binding: Binding, loss: str, merged: bool, last_plan: Plan | None = None
+        self,
+        binding: Binding,
+        loss: str,
+        merged: bool,
+        arenas: tuple[_Array, _Array, _Array],
+        last_plan: Plan | None = None,
     ) -> None: ...
     def request_stop(self) -> None: ...
     def load_data(
@@ -37,7 +39,7 @@ class Engine:
         shuffle: bool,
     ) -> None: ...
     def run_steps(
-        self, first: int, n_steps: int, *, learning_rate: float
+        self, first: int, n_steps: int, optimizer: str, coefficients: NDArray[np.float64]
     ) -> tuple[list[float], list[float], int]: ...
     def check_team(self, wrong_team: bool) -> None: ...
     def forward(

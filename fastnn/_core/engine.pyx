@@ -16,17 +16,17 @@ from libc.string cimport memset
 
 from fastnn._core import kernels as kernel_lists
 from fastnn._core import phases as phase_names
-from fastnn._core.binding import allocate
+from fastnn._core.binding import allocate, make_blocks
+from fastnn._core.phase_lists import join_phases
 from fastnn._core.plan import choose_stride
 
 from fastnn._core.binding cimport Binding, address
+from fastnn._core.fastnn cimport FNN_N_COEFFICIENTS, fnn_coefficients
 from fastnn._core.kernels cimport (
-    active_kernels,
     flush_denormals,
     real,
     restore_float_state,
     shuffle_rows,
-    update_parameters,
 )
 from fastnn._core.phase_lists cimport (
     PhaseList,
@@ -72,6 +72,11 @@ ctypedef struct Run:
     Py_ssize_t n_epochs_done
     Py_ssize_t *stop           # set from outside to end the run after the current step
     Py_ssize_t last_step       # the step that ends the run early, or -1
+    const fnn_coefficients *coefficients  # of the optimizer, at each step from `first` on
+    Py_ssize_t coefficients_step          # 0: all steps share one row; 1: each has its own
+    char *blocks               # scratch of the threads, for blocks of gradients
+    Py_ssize_t block_bytes
+    Py_ssize_t n_steps_done
     Py_ssize_t diverged_step   # the step that gave a row a NaN or infinite loss, or -1
     bint wrong_team  # OpenMP gave another number of threads than asked for
 
@@ -143,11 +148,14 @@ cdef bint run_step(Run *run, Step *step, Py_ssize_t number, int thread,
     step.row_loss = run.row_loss + start
     step.labels = NULL if run.labels == NULL else run.epoch_labels + start
     step.target_rows = NULL if run.targets == NULL else run.target_rows + start
+    step.coefficients = run.coefficients + (number - run.first) * run.coefficients_step
     if is_last:
         fnn_wait_for_all(&run.barrier, run.n_threads)  # the slices of two lists of phases differ
     if not run_phases(todo, &run.barrier, step, <const real *const *>run.x_rows + start, thread):
         run.diverged_step = number  # by each thread: all have seen the same losses
         return False
+    if thread == 0:
+        run.n_steps_done = number + 1 - run.first
     return run.last_step < 0 or number < run.last_step
 
 
@@ -156,6 +164,7 @@ cdef void work(Run *run, int thread, const real *tag) noexcept nogil:
     cdef unsigned int float_state = flush_denormals()
     cdef Step step = run.step
     cdef Py_ssize_t number
+    step.block = run.blocks + thread * run.block_bytes
     for number in range(run.first, run.end):
         if number == run.first or number % run.n_steps == 0:
             begin_epoch(run, number // run.n_steps, thread)
@@ -189,8 +198,16 @@ cdef class Engine:
         Name from losses.def.
     merged : bool
         Whether the loss gives the derivative for the last layer's raw scores.
+    arenas : (values, gradients, state)
+        All parameters, their gradients (n_parameters,), and what the optimizer keeps (n_slots,
+        n_parameters), all laid out alike.
     last_plan : Plan, optional
         The plan of the shorter batch that ends an epoch, if there is one.
+
+    Attributes
+    ----------
+    n_steps_done : int
+        Steps of the last call of `run_steps`.
     """
 
     cdef Binding binding
@@ -200,15 +217,24 @@ cdef class Engine:
     cdef object gathered, stop_flag
     cdef object data  # arrays that `run` points into
     cdef readonly object epoch_losses  # (n_rows) losses of this epoch's rows so far, in its order
-    cdef object batch, x_rows, target_rows, row_loss
+    cdef object batch, x_rows, target_rows, row_loss, blocks
+    cdef readonly Py_ssize_t n_steps_done
 
-    def __init__(self, Binding binding, loss, merged, last_plan=None):
+    def __init__(self, Binding binding, loss, merged, arenas, last_plan=None):
         plan = binding.plan
         self.binding = binding
         self.step.kernels = &binding.kernels
         self.step.layers = binding.layers
         self.step.loss = kernel_lists.list_losses().index(loss)
         self.step.merged = merged
+        values, gradients, state = arenas
+        self.step.values = address(values)
+        self.step.gradients = address(gradients)
+        self.step.state = address(state if len(state) else None)
+        self.step.n_parameters = len(values)
+        self.step.gradient_scale = 1
+        binding.keep(arenas)
+        self.blocks = make_blocks(plan.n_threads, binding.dtype)
         self.step.update = phase_names.UPDATE_MODES.index(plan.update)
         self.stop_flag = np.zeros(1, dtype=np.intp)
         self.full = join_phases(plan)
@@ -266,7 +292,8 @@ cdef class Engine:
         run.laid_out = -1
         run.elapsed = 0
 
-    def run_steps(self, Py_ssize_t first, Py_ssize_t n_steps, *, learning_rate):
+    def run_steps(self, Py_ssize_t first, Py_ssize_t n_steps, optimizer,
+                  const double[:, ::1] coefficients):
         """Train for some steps, without the GIL; whole epochs and parts of epochs alike.
 
         However many calls a run is cut into, it gives the same bits.
@@ -277,6 +304,10 @@ cdef class Engine:
             The step to begin with, counted over all epochs of the network: epoch times the steps
             of an epoch, plus the step within it.
         n_steps : int
+        optimizer : str
+            Name from optimizers.def.
+        coefficients : float64 ndarray (n_steps or 1, n_coefficients)
+            Of the optimizer, for each of these steps; one row serves all.
 
         Returns
         -------
@@ -288,8 +319,16 @@ cdef class Engine:
         """
         cdef Run *run = &self.run
         per_epoch = np.zeros((2, n_steps // run.n_steps + 2))
-        self.step.learning_rate = learning_rate
+        if (coefficients.shape[0] not in (1, n_steps)
+                or coefficients.shape[1] != FNN_N_COEFFICIENTS):
+            raise ValueError("coefficients must have one row, or one for each step")
+        self.step.optimizer = kernel_lists.list_optimizers().index(optimizer)
         run.step = self.step
+        run.coefficients = <const fnn_coefficients *>&coefficients[0, 0]
+        run.coefficients_step = coefficients.shape[0] > 1
+        run.blocks = <char *>address(self.blocks)
+        run.block_bytes = self.blocks.strides[0]
+        run.n_steps_done = 0
         run.first = first
         run.end = first + n_steps
         run.epoch_loss = <double *>address(per_epoch[0])
@@ -308,6 +347,7 @@ cdef class Engine:
         run.elapsed += fnn_read_clock() - run.clock
         self.stop_flag[0] = 0  # here and not before: a stop may come before the first step
         self.check_team(run.wrong_team)
+        self.n_steps_done = run.n_steps_done
         losses, seconds = per_epoch[:, : run.n_epochs_done].tolist()
         return losses, seconds, run.diverged_step
 
@@ -355,22 +395,6 @@ cdef class Engine:
         self.check_team(wrong_team)
 
 
-def join_phases(plan):
-    """The phases of a step, no weight of which is touched after a loss that is not finite."""
-    return Phases(plan.forward + plan.backward, plan.n_threads, len(plan.forward))
-
-
 def list_rows(array):
     """Pointers to the rows of a matrix."""
     return array.ctypes.data + array.strides[0] * np.arange(len(array), dtype=np.uintp)
-
-
-def update_arena(optimizer, real[::1] values, const real[::1] gradients, double learning_rate):
-    """One optimizer step over a whole arena of parameters."""
-    cdef int number = kernel_lists.list_optimizers().index(optimizer)
-    cdef unsigned int float_state
-    with nogil:
-        float_state = flush_denormals()
-        update_parameters(active_kernels(), number, &values[0], &gradients[0], values.shape[0],
-                          <real>-learning_rate, <real>1)
-        restore_float_state(float_state)

@@ -25,6 +25,8 @@ cdef extern from "fastnn.h" nogil:
         FNN_BATCH_NORM_BACKWARD
         FNN_LAYER_NORM_FORWARD
         FNN_LAYER_NORM_BACKWARD
+        FNN_MAX_SLOTS
+        FNN_N_COEFFICIENTS
         FNN_N_ACTIVATIONS
         FNN_N_LOSSES
         FNN_N_OPTIMIZERS
@@ -42,6 +44,8 @@ cdef extern from "fastnn.h" nogil:
     ctypedef struct fnn_optimizer_info:
         const char *name
         int n_slots
+    ctypedef struct fnn_coefficients:
+        double rate, keep
     const fnn_activation_info fnn_activations[]
     const fnn_loss_info fnn_losses[]
     const fnn_optimizer_info fnn_optimizers[]
@@ -76,6 +80,14 @@ cdef extern from "fastnn.h" nogil:
         float *out
         Py_ssize_t normalized_stride, stride
 
+    ctypedef struct fnn_update_args_f32:
+        float *w
+        const float *g
+        float **slots
+        Py_ssize_t n
+        const fnn_coefficients *coefficients
+        double l1, l2, scale
+
     ctypedef struct fnn_kernels_f32:
         const char *isa
         int vector_width
@@ -107,8 +119,6 @@ cdef extern from "fastnn.h" nogil:
                                      const float *coefficients,
                                      float *coefficient_delta) noexcept nogil
         void (**loss)(const fnn_loss_args_f32 *args) noexcept nogil
-        void (**optimizer_update)(float *w, const float *g, Py_ssize_t n, float alpha,
-                                  float beta) noexcept nogil
         void (*product_sums)(const float *d, const float *e, Py_ssize_t stride, Py_ssize_t rows,
                              Py_ssize_t cols, float *out, float alpha,
                              float beta) noexcept nogil
@@ -116,6 +126,9 @@ cdef extern from "fastnn.h" nogil:
         void (*dropout)(const fnn_mask *mask, const float *const *x_rows, Py_ssize_t first_row,
                         Py_ssize_t first, Py_ssize_t rows, Py_ssize_t cols, float *out,
                         Py_ssize_t stride) noexcept nogil
+        void (**optimizer_update)(const fnn_update_args_f32 *args) noexcept nogil
+        void (*add_penalty)(const float *w, float *g, Py_ssize_t n, double l1,
+                            double l2) noexcept nogil
         Py_ssize_t (*find_nonfinite)(const float *x, Py_ssize_t n) noexcept nogil
         void (**function)(const float *x, float *y, Py_ssize_t n) noexcept nogil
 
@@ -140,6 +153,14 @@ cdef extern from "fastnn.h" nogil:
         double *scale
         double *out
         Py_ssize_t normalized_stride, stride
+
+    ctypedef struct fnn_update_args_f64:
+        double *w
+        const double *g
+        double **slots
+        Py_ssize_t n
+        const fnn_coefficients *coefficients
+        double l1, l2, scale
 
     ctypedef struct fnn_kernels_f64:
         const char *isa
@@ -172,8 +193,6 @@ cdef extern from "fastnn.h" nogil:
                                      const double *coefficients,
                                      double *coefficient_delta) noexcept nogil
         void (**loss)(const fnn_loss_args_f64 *args) noexcept nogil
-        void (**optimizer_update)(double *w, const double *g, Py_ssize_t n, double alpha,
-                                  double beta) noexcept nogil
         void (*product_sums)(const double *d, const double *e, Py_ssize_t stride, Py_ssize_t rows,
                              Py_ssize_t cols, double *out, double alpha,
                              double beta) noexcept nogil
@@ -181,6 +200,9 @@ cdef extern from "fastnn.h" nogil:
         void (*dropout)(const fnn_mask *mask, const double *const *x_rows, Py_ssize_t first_row,
                         Py_ssize_t first, Py_ssize_t rows, Py_ssize_t cols, double *out,
                         Py_ssize_t stride) noexcept nogil
+        void (**optimizer_update)(const fnn_update_args_f64 *args) noexcept nogil
+        void (*add_penalty)(const double *w, double *g, Py_ssize_t n, double l1,
+                            double l2) noexcept nogil
         Py_ssize_t (*find_nonfinite)(const double *x, Py_ssize_t n) noexcept nogil
         void (**function)(const double *x, double *y, Py_ssize_t n) noexcept nogil
 

@@ -7,6 +7,7 @@ cdef void weight_block(const Step *step, const DenseLayer *layer, const real *co
 cdef void weight_blas(const Step *step, const DenseLayer *layer, const real *x,
                       Py_ssize_t x_stride, Py_ssize_t column_start,
                       Py_ssize_t column_stop) noexcept nogil
+cdef void update_vector(const Step *step, real *value, Py_ssize_t n) noexcept nogil
 cdef void bias_block(const Step *step, const DenseLayer *layer, Py_ssize_t start, Py_ssize_t stop,
                      const real *tag) noexcept nogil
 cdef void gain_block(const Step *step, const DenseLayer *layer, Py_ssize_t start, Py_ssize_t stop,

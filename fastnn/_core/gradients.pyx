@@ -1,26 +1,37 @@
 """Gradients of parameters and what becomes of them: dW = x^T delta, db, and the update.
 
 Shapes: x (batch, n_in), delta (batch, n_out), dW (n_in, n_out), db (n_out).
+
+Plain SGD is part of the tile that computes dW (`UPDATE_FUSED`). Every other optimizer is handed dW
+in blocks of some rows of a panel, each while it is in the first-level cache (`UPDATE_BLOCKED`), so
+that no gradient of the size of W is ever written to memory. Layers that use BLAS are the exception:
+BLAS is at its best with large products.
+
+Rejected: the optimizers inside the tile. There would be a tile for each of them, and no registers
+left for its state.
 """
 
+from libc.string cimport memset
+
+from fastnn._core.fastnn cimport FNN_MAX_SLOTS
 from fastnn._core.kernels cimport (
+    add_penalty,
     column_sums,
     multiply_batch,
     multiply_matrices,
     product_sums,
     update_parameters,
 )
-from fastnn._core.structs cimport UPDATE_FUSED, UPDATE_NONE, UPDATE_SEPARATE, panel_stride
+from fastnn._core.structs cimport UPDATE_BLOCKED, UPDATE_FUSED, panel_stride
 
 
 cdef void weight_block(const Step *step, const DenseLayer *layer, const real *const *x_rows,
                        Py_ssize_t input_start, Py_ssize_t input_stop, Py_ssize_t column_start,
                        Py_ssize_t column_stop) noexcept nogil:
-    """W[inputs, columns] -= learning_rate * dW, or dW alone where the caller updates."""
-    cdef bint fused = step.update == UPDATE_FUSED
-    cdef real alpha = <real>-step.learning_rate if fused else <real>1
-    cdef Py_ssize_t panel, first, width, stride, offset, start
-    cdef real *target
+    """The gradient of W[inputs, columns] and the update, or the gradient alone."""
+    cdef Py_ssize_t panel, first, width, stride, offset
+    cdef Py_ssize_t rows = input_stop - input_start
+    cdef real *gradient
     for panel in range(layer.n_panels):
         first = layer.panels[panel]
         if first < column_start or first >= column_stop:
@@ -28,62 +39,135 @@ cdef void weight_block(const Step *step, const DenseLayer *layer, const real *co
         width = layer.panels[panel + 1] - first
         stride = panel_stride(layer, width) if layer.packed else layer.n_out
         offset = (first * layer.n_in if layer.packed else first) + input_start * stride
-        target = <real *>(layer.weight if fused else layer.weight_grad) + offset
-        for start from 0 <= start < step.batch by layer.batch_chunk:
-            multiply_batch(step.kernels, x_rows + start, input_start,
-                           min(layer.batch_chunk, step.batch - start),
-                           <const real *>layer.delta + start * layer.stride + first,
-                           layer.stride, input_stop - input_start, width, target, stride, alpha,
-                           <real>(1 if fused or start > 0 else 0))
-        if step.update == UPDATE_SEPARATE:
-            update_block(step, <real *>layer.weight + offset, <real *>layer.weight_grad + offset,
-                         stride, input_stop - input_start,
-                         stride if layer.packed else width)
+        if step.update == UPDATE_FUSED:
+            multiply_panel(step, layer, x_rows, input_start, rows, first, width,
+                           <real *>layer.weight + offset, stride,
+                           <real>-step.coefficients.rate, <real>step.coefficients.keep)
+        elif step.update == UPDATE_BLOCKED:
+            update_panel(step, layer, x_rows, input_start, rows, first, width, offset, stride)
+        else:
+            gradient = <real *>layer.weight_grad + input_start * layer.n_out + first
+            multiply_panel(step, layer, x_rows, input_start, rows, first, width, gradient,
+                           layer.n_out, <real>1, <real>0)
+            penalise_block(step, layer, <const real *>layer.weight + offset, stride, gradient,
+                           rows, width)
 
 
-cdef void update_block(const Step *step, real *weight, const real *gradient, Py_ssize_t stride,
-                       Py_ssize_t rows, Py_ssize_t width) noexcept nogil:
-    """One optimizer step over a block of parameters; one call where its rows adjoin."""
+cdef void multiply_panel(const Step *step, const DenseLayer *layer, const real *const *x_rows,
+                         Py_ssize_t input_start, Py_ssize_t rows, Py_ssize_t first,
+                         Py_ssize_t width, real *out, Py_ssize_t stride, real alpha,
+                         real beta) noexcept nogil:
+    """out = alpha * dW + beta * out for some rows of one panel, summed in chunks of the batch."""
+    cdef Py_ssize_t start
+    for start from 0 <= start < step.batch by layer.batch_chunk:
+        multiply_batch(step.kernels, x_rows + start, input_start,
+                       min(layer.batch_chunk, step.batch - start),
+                       <const real *>layer.delta + start * layer.stride + first, layer.stride,
+                       rows, width, out, stride, alpha, beta if start == 0 else <real>1)
+
+
+cdef void update_panel(const Step *step, const DenseLayer *layer, const real *const *x_rows,
+                       Py_ssize_t input_start, Py_ssize_t rows, Py_ssize_t first,
+                       Py_ssize_t width, Py_ssize_t offset, Py_ssize_t stride) noexcept nogil:
+    """Some rows of one panel, block by block: dW into scratch, then the optimizer.
+
+    What fills up the panel's last vector has a gradient of zero, and so stays zero.
+    """
+    cdef real *gradient = <real *>step.block
+    cdef Py_ssize_t row, n, gradient_stride = panel_stride(layer, width)
+    if width < gradient_stride:
+        memset(gradient, 0, layer.update_block * gradient_stride * sizeof(real))
+    for row from 0 <= row < rows by layer.update_block:
+        n = min(layer.update_block, rows - row)
+        multiply_panel(step, layer, x_rows, input_start + row, n, first, width, gradient,
+                       gradient_stride, <real>1, <real>0)
+        update_block(step, layer, offset + row * stride, stride, gradient, gradient_stride, n,
+                     gradient_stride if layer.packed else width, layer.l1, layer.l2)
+
+
+cdef void update_block(const Step *step, const DenseLayer *layer, Py_ssize_t offset,
+                       Py_ssize_t stride, const real *gradient, Py_ssize_t gradient_stride,
+                       Py_ssize_t rows, Py_ssize_t width, double l1, double l2) noexcept nogil:
+    """One optimizer step over a block of W; one call of the kernel where its rows adjoin."""
+    cdef real *slots[FNN_MAX_SLOTS]
     cdef Py_ssize_t row
-    if stride == width:
-        width = rows * stride
+    cdef int k
+    if stride == width and gradient_stride == width:
+        width = rows * width
         rows = 1
     for row in range(rows):
-        update_parameters(step.kernels, step.optimizer, weight + row * stride,
-                          gradient + row * stride, width, <real>-step.learning_rate, <real>1)
+        for k in range(FNN_MAX_SLOTS):
+            slots[k] = <real *>layer.weight_slots[k] + offset + row * stride
+        update_parameters(step.kernels, step.optimizer,
+                          <real *>layer.weight + offset + row * stride,
+                          gradient + row * gradient_stride, slots, width, step.coefficients, l1,
+                          l2, step.gradient_scale)
+
+
+cdef void penalise_block(const Step *step, const DenseLayer *layer, const real *weight,
+                         Py_ssize_t stride, real *gradient, Py_ssize_t rows,
+                         Py_ssize_t width) noexcept nogil:
+    """Add the gradient of the penalty to a block of dW that is kept."""
+    cdef Py_ssize_t row
+    if layer.l1 != 0 or layer.l2 != 0:
+        for row in range(rows):
+            add_penalty(step.kernels, weight + row * stride, gradient + row * layer.n_out, width,
+                        layer.l1, layer.l2)
 
 
 cdef void weight_blas(const Step *step, const DenseLayer *layer, const real *x,
                       Py_ssize_t x_stride, Py_ssize_t column_start,
                       Py_ssize_t column_stop) noexcept nogil:
-    """The same for all inputs by BLAS, whose beta makes the update part of the product."""
-    cdef bint update = step.update != UPDATE_NONE
-    cdef real *target = <real *>(layer.weight if update else layer.weight_grad)
-    cdef Py_ssize_t first
+    """The same for all inputs by BLAS, whose beta makes plain SGD part of the product."""
+    cdef bint fused = step.update == UPDATE_FUSED
+    cdef real *out
+    cdef Py_ssize_t first, width
     for first from column_start <= first < column_stop by layer.blas_block:
-        multiply_matrices(True, False, layer.n_in, min(layer.blas_block, column_stop - first),
-                          step.batch, <real>(-step.learning_rate if update else 1), x, x_stride,
+        width = min(layer.blas_block, column_stop - first)
+        out = <real *>(layer.weight if fused else layer.weight_grad) + first
+        multiply_matrices(True, False, layer.n_in, width, step.batch,
+                          <real>(-step.coefficients.rate if fused else 1), x, x_stride,
                           <const real *>layer.delta + first, layer.stride,
-                          <real>(1 if update else 0), target + first, layer.n_out)
+                          <real>(step.coefficients.keep if fused else 0), out, layer.n_out)
+        if step.update == UPDATE_BLOCKED:
+            update_block(step, layer, first, layer.n_out, out, layer.n_out, layer.n_in, width,
+                         layer.l1, layer.l2)
+        elif not fused:
+            penalise_block(step, layer, <const real *>layer.weight + first, layer.n_out, out,
+                           layer.n_in, width)
+
+
+cdef void update_vector(const Step *step, real *value, Py_ssize_t n) noexcept nogil:
+    """One optimizer step over n neighbouring parameters, where the plan updates within a phase.
+
+    For parameters that stay where they lie in the network's arena (biases, slopes, gains): their
+    gradients and state lie at the same place of the other arenas.
+    """
+    cdef real *slots[FNN_MAX_SLOTS]
+    cdef Py_ssize_t offset
+    cdef int k
+    if step.update == UPDATE_FUSED or step.update == UPDATE_BLOCKED:
+        offset = value - <real *>step.values
+        for k in range(FNN_MAX_SLOTS):
+            slots[k] = <real *>step.state + k * step.n_parameters + offset
+        update_parameters(step.kernels, step.optimizer, value,
+                          <const real *>step.gradients + offset, slots, n, step.coefficients, 0,
+                          0, step.gradient_scale)
 
 
 cdef void bias_block(const Step *step, const DenseLayer *layer, Py_ssize_t start, Py_ssize_t stop,
                      const real *tag) noexcept nogil:
-    """b[columns] -= learning_rate * db, or db alone; b is the shift of norms."""
-    cdef bint update = step.update != UPDATE_NONE
-    cdef real *target = <real *>(layer.bias if update else layer.bias_grad)
+    """The gradient of b[columns], and the update."""
     if layer.bias != NULL:
         column_sums(step.kernels, <const real *>layer.delta + start, layer.stride, step.batch,
-                    stop - start, target + start, <real>(-step.learning_rate if update else 1),
-                    <real>(1 if update else 0))
+                    stop - start, <real *>layer.bias_grad + start, <real>1, <real>0)
+        update_vector(step, <real *>layer.bias + start, stop - start)
 
 
 cdef void gain_block(const Step *step, const DenseLayer *layer, Py_ssize_t start, Py_ssize_t stop,
                      const real *tag) noexcept nogil:
     """The same for the gain of a norm: the sum over the rows of delta * normalized."""
-    cdef bint update = step.update != UPDATE_NONE
-    cdef real *target = <real *>(layer.weight if update else layer.weight_grad)
     product_sums(step.kernels, <const real *>layer.delta + start,
                  <const real *>layer.normalized + start, layer.stride, step.batch, stop - start,
-                 target + start, <real>(-step.learning_rate if update else 1),
-                 <real>(1 if update else 0))
+                 <real *>layer.weight_grad + start, <real>1, <real>0)
+    update_vector(step, <real *>layer.weight + start, stop - start)

@@ -2,6 +2,8 @@
 # kernel, so that an engine function is written once for float and double.
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from fastnn._core.fastnn cimport (
+    FNN_MAX_SLOTS,
+    fnn_coefficients,
     fnn_kernels_f32,
     fnn_kernels_f64,
     fnn_loss_args_f32,
@@ -9,6 +11,8 @@ from fastnn._core.fastnn cimport (
     fnn_mask,
     fnn_norm_args_f32,
     fnn_norm_args_f64,
+    fnn_update_args_f32,
+    fnn_update_args_f64,
 )
 
 ctypedef fused real:
@@ -191,10 +195,32 @@ cdef inline void evaluate_loss(
 
 
 cdef inline void update_parameters(
-    const Kernels *kernels, int optimizer, real *w, const real *g, Py_ssize_t n, real alpha,
-    real beta,
+    const Kernels *kernels, int optimizer, real *w, const real *g, real *const *slots,
+    Py_ssize_t n, const fnn_coefficients *coefficients, double l1, double l2, double scale,
+) noexcept nogil:
+    cdef fnn_update_args_f32 args_f32
+    cdef fnn_update_args_f64 args_f64
+    cdef int k
+    if real is float:
+        args_f32.w, args_f32.g, args_f32.n = w, g, n
+        args_f32.coefficients = coefficients
+        args_f32.l1, args_f32.l2, args_f32.scale = l1, l2, scale
+        for k in range(FNN_MAX_SLOTS):
+            args_f32.slots[k] = slots[k]
+        kernels.f32.optimizer_update[optimizer](&args_f32)
+    else:
+        args_f64.w, args_f64.g, args_f64.n = w, g, n
+        args_f64.coefficients = coefficients
+        args_f64.l1, args_f64.l2, args_f64.scale = l1, l2, scale
+        for k in range(FNN_MAX_SLOTS):
+            args_f64.slots[k] = slots[k]
+        kernels.f64.optimizer_update[optimizer](&args_f64)
+
+
+cdef inline void add_penalty(
+    const Kernels *kernels, const real *w, real *g, Py_ssize_t n, double l1, double l2,
 ) noexcept nogil:
     if real is float:
-        kernels.f32.optimizer_update[optimizer](w, g, n, alpha, beta)
+        kernels.f32.add_penalty(w, g, n, l1, l2)
     else:
-        kernels.f64.optimizer_update[optimizer](w, g, n, alpha, beta)
+        kernels.f64.add_penalty(w, g, n, l1, l2)

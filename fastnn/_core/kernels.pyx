@@ -88,6 +88,11 @@ def list_optimizers():
     return [fnn_optimizers[i].name.decode() for i in range(FNN_N_OPTIMIZERS)]
 
 
+def get_n_slots(optimizer):
+    """Numbers that `optimizer` keeps per parameter from step to step."""
+    return fnn_optimizers[<int>list_optimizers().index(optimizer)].n_slots
+
+
 def is_rowwise(activation):
     """Whether `activation` needs whole rows, as softmax does."""
     return fnn_activations[<int>list_activations().index(activation)].shape == FNN_ROWWISE

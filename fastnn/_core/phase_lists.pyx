@@ -53,6 +53,11 @@ cdef bint are_finite(const double *losses, Py_ssize_t n) noexcept nogil:
     return total == 0
 
 
+def join_phases(plan):
+    """The phases of a step, no weight of which is touched after a loss that is not finite."""
+    return Phases(plan.forward + plan.backward, plan.n_threads, len(plan.forward))
+
+
 cdef bint run_phases(const PhaseList *todo, fnn_barrier *barrier, const Step *step,
                      const real *const *x_rows, int thread) noexcept nogil:
     """All phases of `todo`, this thread's slice of each.

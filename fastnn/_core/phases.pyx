@@ -35,7 +35,7 @@ from fastnn._core.transforms cimport transform_backward, transform_block
 PHASE_KINDS = ("gather", "forward", "partial", "reduce", "loss", "backward_input", "weight",
                "bias", "transpose", "transform", "transform_backward",
                "differentiate", "gain")
-UPDATE_MODES = ("none", "fused", "separate")
+UPDATE_MODES = ("none", "fused", "blocked")
 AXES = ("rows", "inputs", "outputs")
 
 

@@ -46,6 +46,8 @@ BLAS_MIN_BATCH = 64
 BLAS_BLOCK = 1024
 # Rows that pass by the panels of W together, and through all layers in prediction: 20 tiles.
 ROW_BLOCK = 120
+# Rows of W whose gradient is computed, then handed to the optimizer: with the widest panel 12 KiB.
+UPDATE_BLOCK = 48
 # Below this many weights all threads read the whole matrix rather than exchange partial sums.
 MIN_OWNED_WEIGHTS = 1 << 15
 # Columns of norms that threads share out begin on multiples of this: on cache lines.
@@ -108,7 +110,7 @@ class Plan:
     isa: str
     n_threads: int
     batch_size: int
-    update: str  # "fused": inside dW; "separate": after dW; "none": the caller updates
+    update: str  # "fused": inside dW; "blocked": after each block of it; "none": by the caller
     layers: tuple[LayerPlan, ...]
     forward: tuple[Phase, ...]
     backward: tuple[Phase, ...]
@@ -345,7 +347,7 @@ def make_plan(
     widths : (int, int)
         Elements in a vector, and columns in the widest panel, of this dtype and ISA.
     n_threads : int
-    update : {"fused", "separate", "none"}
+    update : {"fused", "blocked", "none"}
     plan_batch_size : int, optional
         The batch size that decides how weights are stored, where it is not `batch_size`: the
         last, shorter batch of an epoch uses the layout of the others.

@@ -24,7 +24,17 @@ def evaluate_loss(
     targets: _Array | None,
     scale: float,
 ) -> NDArray[np.float64]: ...
-def update_parameters(name: str, w: _Array, g: _Array, alpha: float, beta: float) -> None: ...
+def update_parameters(
+    name: str,
+    w: _Array,
+    g: _Array,
+    state: _Array,
+    coefficients: NDArray[np.float64],
+    l1: float = 0,
+    l2: float = 0,
+    scale: float = 1,
+) -> None: ...
+def add_penalty(w: _Array, g: _Array, l1: float, l2: float) -> None: ...
 def multiply_rows(
     a: _Array,
     order: ArrayLike,

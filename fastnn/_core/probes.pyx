@@ -15,6 +15,7 @@ from libc.stdint cimport int32_t, uintptr_t
 from fastnn._core import kernels as kernel_lists
 
 from fastnn._core cimport kernels as wrapped
+from fastnn._core.fastnn cimport FNN_MAX_SLOTS, FNN_N_COEFFICIENTS, fnn_coefficients
 from fastnn._core.kernels cimport active_kernels, real
 
 
@@ -158,12 +159,38 @@ def evaluate_loss(name, const real[:, :] output, real[:, :] delta, const int32_t
     return np.asarray(row_loss)
 
 
-def update_parameters(name, real[::1] w, const real[::1] g, double alpha, double beta):
-    """One step of an entry of optimizers.def over the parameters `w` with gradient `g`."""
+def update_parameters(name, real[::1] w, const real[::1] g, real[:, :] state,
+                      const double[::1] coefficients, double l1=0, double l2=0, double scale=1):
+    """One step of an entry of optimizers.def over the parameters `w` with gradient `g`.
+
+    Parameters
+    ----------
+    name : str
+        An entry of optimizers.def.
+    w, g : (n,)
+    state : (n_slots, n), rows contiguous
+    coefficients : float64 (n_coefficients,)
+        As `fnn_coefficients` of fastnn.h.
+    l1, l2, scale : float
+    """
     cdef int number = kernel_lists.list_optimizers().index(name)
+    cdef Py_ssize_t n_slots = kernel_lists.get_n_slots(name), k
+    cdef real *slots[FNN_MAX_SLOTS]
     check(w.shape[0] == g.shape[0] > 0, "w and g")
-    wrapped.update_parameters(active_kernels(), number, &w[0], &g[0], w.shape[0], <real>alpha,
-                              <real>beta)
+    check(state.shape[0] == n_slots, "state and the slots of the optimizer")
+    check(coefficients.shape[0] == FNN_N_COEFFICIENTS, "coefficients")
+    for k in range(FNN_MAX_SLOTS):
+        slots[k] = &state[k, 0] if k < n_slots else NULL
+    check(n_slots == 0 or state.shape[1] == w.shape[0] and state.strides[1] == sizeof(real),
+          "w and state")
+    wrapped.update_parameters(active_kernels(), number, &w[0], &g[0], slots, w.shape[0],
+                              <const fnn_coefficients *>&coefficients[0], l1, l2, scale)
+
+
+def add_penalty(const real[::1] w, real[::1] g, double l1, double l2):
+    """g += l1 sign(w) + 2 l2 w"""
+    check(w.shape[0] == g.shape[0] > 0, "w and g")
+    wrapped.add_penalty(active_kernels(), &w[0], &g[0], w.shape[0], l1, l2)
 
 
 cdef int check_panel(const real[:, :] b, Py_ssize_t depth, Py_ssize_t cols) except -1:

@@ -1,6 +1,11 @@
 # The kinds of work in a plan, the plain structs that they work on, and what all phases ask of them.
 from libc.stdint cimport int32_t, uint32_t, uint64_t
-from fastnn._core.fastnn cimport FNN_ACTIVATION_IDENTITY, FNN_ACTIVATION_RELU
+from fastnn._core.fastnn cimport (
+    FNN_ACTIVATION_IDENTITY,
+    FNN_ACTIVATION_RELU,
+    FNN_MAX_SLOTS,
+    fnn_coefficients,
+)
 from fastnn._core.kernels cimport Kernels
 
 cdef enum LayerKind:
@@ -31,7 +36,7 @@ cdef enum UpdateMode:
     # numbered as in UPDATE_MODES of phases.pyx
     UPDATE_NONE
     UPDATE_FUSED
-    UPDATE_SEPARATE
+    UPDATE_BLOCKED
 
 cdef enum Axis:
     ROWS
@@ -51,14 +56,17 @@ ctypedef struct DenseLayer:
     Py_ssize_t chunk, transposed_chunk, batch_chunk  # terms of one chain: over n_in, n_out, rows
     Py_ssize_t row_block   # rows that stay in cache while the panels of W pass by
     Py_ssize_t blas_block  # columns of one call of BLAS
+    Py_ssize_t update_block  # rows of dW that are computed, then handed to the optimizer
     Py_ssize_t n_panels, n_transposed_panels
     const Py_ssize_t *panels             # (n_panels + 1) first columns
     const Py_ssize_t *transposed_panels  # (n_transposed_panels + 1)
     # (n_in, n_out), or panels [first column * n_in + row * width]; the gain (n_out) of norms
     void *weight
     void *bias             # (n_out) or NULL; the shift of norms
-    void *weight_grad      # stored as weight, or NULL
-    void *bias_grad
+    void *weight_grad      # (n_in, n_out), or (n_out)
+    void *bias_grad        # (n_out)
+    void *weight_slots[FNN_MAX_SLOTS]  # what the optimizer keeps, stored as weight
+    double l1, l2          # penalty l1 sum |W| + l2 sum W^2
     void *weight_transposed  # panels of (n_out, n_in), or NULL
     void *output           # a: (batch, n_out), rows `stride` apart
     void *source           # z, which f' is computed from; `output` itself where that will do
@@ -91,9 +99,15 @@ ctypedef struct Step:
     double *row_loss             # (batch)
     int update
     int optimizer
-    double learning_rate
     uint64_t seed                # of the masks
     uint32_t number              # of the step, for the masks
+    const fnn_coefficients *coefficients  # of the optimizer at this step
+    double gradient_scale        # factor of all gradients; 1: none
+    void *block                  # scratch of this thread: dW of `update_block` rows of a panel
+    void *values                 # all parameters, their gradients, and the optimizer's state:
+    void *gradients              # arenas of `n_parameters` each, all laid out alike
+    void *state
+    Py_ssize_t n_parameters
 
 cdef inline Py_ssize_t panel_stride(const DenseLayer *layer, Py_ssize_t width) noexcept nogil:
     """Elements between two rows of a packed panel: its width in whole vectors."""

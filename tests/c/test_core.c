@@ -57,7 +57,9 @@ static void check_lists(void) {
     for (int i = 0; i < FNN_N_LOSSES; i++)
         check(strlen(fnn_losses[i].name) > 0, "losses have names", "", "");
     for (int i = 0; i < FNN_N_OPTIMIZERS; i++)
-        check(fnn_optimizers[i].n_slots >= 0, "optimizers have slots", "", "");
+        check(fnn_optimizers[i].n_slots >= 0 && fnn_optimizers[i].n_slots <= FNN_MAX_SLOTS,
+              "optimizers have slots", "", "");
+    check(sizeof(fnn_coefficients) == FNN_N_COEFFICIENTS * sizeof(double), "coefficients", "", "");
     check(strcmp(fnn_activations[FNN_ACTIVATION_TANH].name, "tanh") == 0, "numbering", "", "");
     check(fnn_activations[FNN_ACTIVATION_SOFTMAX].shape == FNN_ROWWISE, "softmax rows", "", "");
     check(fnn_losses[FNN_LOSS_SOFTMAX_CROSS_ENTROPY].merged_activation == FNN_ACTIVATION_SOFTMAX,

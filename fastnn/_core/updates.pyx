@@ -1,0 +1,39 @@
+"""Updates of all parameters at once, where they lie: what the explicit loop's `step` does."""
+
+from fastnn._core import kernels as kernel_lists
+
+from fastnn._core.fastnn cimport FNN_MAX_SLOTS, fnn_coefficients
+from fastnn._core.kernels cimport (
+    active_kernels,
+    flush_denormals,
+    real,
+    restore_float_state,
+    update_parameters,
+)
+
+
+def update_arena(optimizer, real[::1] values, const real[::1] gradients, real[:, ::1] state,
+                 const double[::1] coefficients):
+    """One optimizer step over a whole arena of parameters.
+
+    Parameters
+    ----------
+    optimizer : str
+        Name from optimizers.def.
+    values, gradients : ndarray (n_parameters,)
+    state : ndarray (n_slots, n_parameters)
+    coefficients : float64 ndarray (n_coefficients,)
+        Of this step.
+    """
+    cdef int number = kernel_lists.list_optimizers().index(optimizer)
+    cdef const fnn_coefficients *now = <const fnn_coefficients *>&coefficients[0]
+    cdef real *slots[FNN_MAX_SLOTS]
+    cdef unsigned int float_state
+    cdef Py_ssize_t k
+    for k in range(FNN_MAX_SLOTS):
+        slots[k] = &state[k, 0] if k < state.shape[0] else NULL
+    with nogil:
+        float_state = flush_denormals()
+        update_parameters(active_kernels(), number, &values[0], &gradients[0], slots,
+                          values.shape[0], now, 0, 0, 1)
+        restore_float_state(float_state)

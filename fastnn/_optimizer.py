@@ -1,0 +1,171 @@
+"""What all optimizers have in common: settings, state from step to step, a way to save both."""
+
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+
+from fastnn._coefficients import make_table
+from fastnn._core.binding import allocate
+from fastnn._validate import check_int, check_number
+
+
+class Optimizer:
+    """Base of all optimizers; not used itself.
+
+    Attributes
+    ----------
+    learning_rate : float
+        May be written between steps, or set by a schedule.
+    steps : int
+        Steps made so far.
+    """
+
+    #: Entry of ``csrc/lists/optimizers.def``, and what its slots are called.
+    kernel: str
+    slot_names: tuple[str, ...] = ()
+    #: Weight decay that is added to the gradient, and that which shrinks the weights themselves.
+    coupled_decay = 0.0
+    decoupled_decay = 0.0
+
+    def __init__(self, learning_rate: float, clip_value=None, clip_norm=None) -> None:
+        self.learning_rate = learning_rate
+        self.clip_value = _check_optional("clip_value", clip_value)
+        self.clip_norm = _check_optional("clip_norm", clip_norm)
+        self.reset()
+
+    def __repr__(self) -> str:
+        defaults = inspect.signature(type(self)).parameters
+        changed = [
+            f"{name}={value!r}"
+            for name, value in self.settings.items()
+            if name != "learning_rate" and value != defaults[name].default
+        ]
+        return f"{type(self).__name__}({', '.join([repr(self.learning_rate), *changed])})"
+
+    @property
+    def learning_rate(self) -> float:
+        return self._learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self._learning_rate = check_number("learning_rate", value, low=0, low_open=True)
+
+    @property
+    def settings(self) -> dict:
+        """What the optimizer was made with; ``type(optimizer)(**optimizer.settings)`` is a twin."""
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+
+    def step(self, net) -> None:
+        """Update the parameters of `net` with the gradients of its last `backward`."""
+        net.apply_update(self)
+
+    # --- state ---------------------------------------------------------------------------------
+
+    def reset(self) -> None:
+        """Forget all steps: the next one is the first."""
+        self.steps = 0
+        self._state: np.ndarray | None = None
+
+    def fill_slot(self, name: str) -> float:
+        """What a slot holds before the first step."""
+        return 0.0
+
+    def bind(self, n_parameters: int, dtype: str) -> np.ndarray:
+        """State for that many parameters, (n_slots, n_parameters): made anew, or what there is.
+
+        Raises
+        ------
+        ValueError
+            If the optimizer has made steps on another number or type of parameters.
+        """
+        wanted = (len(self.slot_names), n_parameters)
+        if self._state is None or not self.slot_names:  # what keeps nothing serves any network
+            state = allocate(wanted[0] * n_parameters, dtype).reshape(wanted)
+            for slot, name in zip(state, self.slot_names, strict=True):
+                slot[...] = self.fill_slot(name)
+            self._state = state
+        if self._state.shape != wanted or self._state.dtype != dtype:
+            raise ValueError(
+                f"optimizer holds the state of {self._state.shape[1]:,} {self._state.dtype} "
+                f"parameters after {self.steps} steps, but the network has {n_parameters:,} of "
+                f"{dtype}: make a new {type(self).__name__}, or call its reset()"
+            )
+        return self._state
+
+    def state_dict(self) -> dict:
+        """A copy of what `step` keeps from step to step.
+
+        Returns
+        -------
+        dict
+            "optimizer" (name of the class), "steps", and "slots": arrays (n_parameters,) by name,
+            in the order of ``Network.parameter_vector``; none before the first step.
+        """
+        slots = {} if self._state is None else dict(zip(self.slot_names, self._state, strict=False))
+        return {
+            "optimizer": type(self).__name__,
+            "steps": self.steps,
+            "slots": {name: slot.copy() for name, slot in slots.items()},
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on from a `state_dict` of an optimizer of the same class.
+
+        Raises
+        ------
+        ValueError
+            If it is of another class, or its slots are not those of these settings.
+        """
+        if state["optimizer"] != type(self).__name__:
+            raise ValueError(
+                f"state is that of {state['optimizer']}, expected one of {type(self).__name__}"
+            )
+        slots = state["slots"]
+        if slots and set(slots) != set(self.slot_names):
+            raise ValueError(
+                f"state has the slots {sorted(slots)}, expected {sorted(self.slot_names)}: make "
+                "the optimizer with the settings that the state was saved with"
+            )
+        steps = check_int("steps", state["steps"], 0)
+        arrays = [np.asarray(slots[name]) for name in self.slot_names] if slots else []
+        if len({(array.shape, array.dtype) for array in arrays}) > 1 or any(
+            array.ndim != 1 for array in arrays
+        ):
+            raise ValueError("the slots of state differ in shape or dtype")
+        if arrays and (self._state is None or self._state.shape[1:] != arrays[0].shape
+                       or self._state.dtype != arrays[0].dtype):  # fmt: skip
+            self.reset()
+            self.bind(len(arrays[0]), str(arrays[0].dtype))
+        # In place: an engine may have been bound to the state already.
+        self.steps = steps
+        if self._state is not None:
+            for i, name in enumerate(self.slot_names):
+                self._state[i] = arrays[i] if arrays else self.fill_slot(name)
+
+    # --- what the engine asks for --------------------------------------------------------------
+
+    def is_plain(self) -> bool:
+        """Whether a step is no more than w <- keep w - rate g, which BLAS and tiles do alone."""
+        return self.kernel == "sgd" and self.clip_value is None and self.clip_norm is None
+
+    def list_coefficients(self, n_steps: int, rates) -> np.ndarray:
+        """Coefficients of the next steps: `fastnn._coefficients.make_table`."""
+        return make_table(self, self.steps, n_steps, rates)
+
+
+def check_positive(name: str, value) -> float:
+    return check_number(name, value, low=0, low_open=True)
+
+
+def check_decay(value) -> float:
+    return check_number("weight_decay", value, low=0)
+
+
+def check_fraction(name: str, value) -> float:
+    return check_number(name, value, low=0, high=1, high_open=True)
+
+
+def _check_optional(name: str, value) -> float | None:
+    return None if value is None else check_number(name, value, low=0, low_open=True)
