@@ -23,7 +23,7 @@ typedef enum {
 } fnn_activation;
 #undef X
 
-#define X(name, NAME, merged_activation, targets) FNN_LOSS_##NAME,
+#define X(name, NAME, shape, merged_activation, targets) FNN_LOSS_##NAME,
 typedef enum {
 #include "lists/losses.def"
     FNN_N_LOSSES
@@ -67,14 +67,18 @@ typedef struct {
     fnn_coefficient coefficient;
 } fnn_activation_info;
 
-/* What a loss compares the output with: numbers, or classes (as labels or probabilities). */
-typedef enum { FNN_VALUES, FNN_CLASSES } fnn_targets;
-
 typedef struct {
     const char *name;
     fnn_activation merged_activation; /* contained in the loss, which takes raw scores */
-    fnn_targets targets;
+    const char *targets;              /* what it compares the output with: see losses.def */
 } fnn_loss_info;
+
+/* What a loss object is set to; each loss reads what concerns it. */
+typedef struct {
+    double label_smoothing; /* cross-entropies: the share that is spread over all classes */
+    double delta;           /* huber: the error from which on it is linear */
+    double sum_outputs;     /* not 0: add a row's outputs up, where the mean is usual */
+} fnn_loss_settings;
 
 typedef struct {
     const char *name;

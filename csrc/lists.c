@@ -21,8 +21,8 @@ const fnn_activation_info fnn_activations[FNN_N_ACTIVATIONS] = {
 };
 
 const fnn_loss_info fnn_losses[FNN_N_LOSSES] = {
-#define X(name, NAME, merged_activation, targets) \
-    {#name, FNN_ACTIVATION_##merged_activation, FNN_##targets},
+#define X(name, NAME, shape, merged_activation, targets) \
+    {#name, FNN_ACTIVATION_##merged_activation, #targets},
 #include "lists/losses.def"
 #undef X
 };

@@ -8,6 +8,7 @@ from fastnn.activations import (
     GELU,
     SELU,
     Arctan,
+    Exponential,
     GELUTanh,
     HardSigmoid,
     Identity,
@@ -29,6 +30,17 @@ from fastnn.divergence import DivergenceError, DivergenceWarning
 from fastnn.frozen import FrozenNetwork
 from fastnn.history import History
 from fastnn.layers import Activation, BatchNorm, Dense, Dropout, LayerNorm
+from fastnn.losses import (
+    MAE,
+    MSE,
+    BinaryCrossEntropy,
+    Hinge,
+    Huber,
+    LogCosh,
+    Poisson,
+    SoftmaxCrossEntropy,
+    SquaredHinge,
+)
 from fastnn.many import fit_many
 from fastnn.model_file import CorruptModelError
 from fastnn.network import Network, load
@@ -37,6 +49,8 @@ from fastnn.optimizers import SGD, Adadelta, Adagrad, Adam, AdamW, NAdam, RMSPro
 __all__ = [
     "ELU",
     "GELU",
+    "MAE",
+    "MSE",
     "SELU",
     "SGD",
     "Activation",
@@ -46,6 +60,7 @@ __all__ = [
     "AdamW",
     "Arctan",
     "BatchNorm",
+    "BinaryCrossEntropy",
     "Callback",
     "Checkpoint",
     "CorruptModelError",
@@ -54,16 +69,21 @@ __all__ = [
     "DivergenceWarning",
     "Dropout",
     "EarlyStopping",
+    "Exponential",
     "FrozenNetwork",
     "GELUTanh",
     "HardSigmoid",
+    "Hinge",
     "History",
+    "Huber",
     "Identity",
     "LayerNorm",
     "LeakyReLU",
+    "LogCosh",
     "LogSoftmax",
     "NAdam",
     "Network",
+    "Poisson",
     "RMSProp",
     "RProp",
     "ReLU",
@@ -71,8 +91,10 @@ __all__ = [
     "Sigmoid",
     "Sign",
     "Softmax",
+    "SoftmaxCrossEntropy",
     "Softplus",
     "Softsign",
+    "SquaredHinge",
     "Tanh",
     "__version__",
     "batches",

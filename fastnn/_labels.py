@@ -60,6 +60,44 @@ def check_probability_rows(targets: np.ndarray, name: str = "y") -> None:
         raise ValueError(f"{found}; expected class probabilities, which sum to 1")
 
 
+def check_shares(targets: np.ndarray, name: str = "y") -> None:
+    """Raise ValueError unless all entries of a finite matrix are in 0..1."""
+    _check_entries((targets >= 0) & (targets <= 1), targets, name, "numbers in 0..1")
+
+
+def check_signs(targets: np.ndarray, name: str = "y") -> None:
+    """Raise ValueError unless all entries of a finite matrix are -1 or 1."""
+    _check_entries(np.abs(targets) == 1, targets, name, "-1 or 1")
+
+
+def check_counts(targets: np.ndarray, name: str = "y") -> None:
+    """Raise ValueError where an entry of a finite matrix is negative."""
+    _check_entries(targets >= 0, targets, name, "counts, which are at least 0")
+
+
+def _check_entries(fits, targets, name, expected):
+    if not fits.all():
+        index = np.unravel_index(fits.argmin(), targets.shape)
+        found = f"{name} contains {targets[index]!s} at {describe_place(index)}"
+        raise ValueError(f"{found}; expected {expected}")
+
+
+def find_ones(targets: np.ndarray) -> np.ndarray | None:
+    """Column of the 1 in each row of a one-hot matrix, as int32; None if it is not one-hot."""
+    is_one = targets == 1
+    if not (is_one.sum(axis=1) == 1).all() or np.count_nonzero(targets) != len(targets):
+        return None
+    return is_one.argmax(axis=1).astype(np.int32)
+
+
+def has_fractions(y) -> bool:
+    """Whether a vector holds finite numbers that are not whole, which no labels are."""
+    array = as_array(y, "y")
+    if array.dtype.kind != "f" or not is_label_vector(array):
+        return False
+    return bool((np.isfinite(array) & (array != np.floor(array))).any())
+
+
 def is_label_vector(y) -> bool:
     """Tell class labels, of shape (n,) or (n, 1) or unusable, from target rows, (n, k > 1)."""
     shape = y.shape if isinstance(y, np.ndarray) else as_array(y, "y").shape

@@ -13,6 +13,7 @@ from fastnn._core.engine import Engine
 from fastnn._core.inference import Predictor, compute_row_losses
 from fastnn._core.plan import BATCH_CHUNK, ROW_BLOCK, LayerShape, Plan, choose_n_threads, make_plan
 from fastnn._core.updates import update_arena
+from fastnn._targets import check_right
 from fastnn.layers import list_widths
 
 # From this many rows on, a prediction is worth copying the weights into panels first.
@@ -92,7 +93,7 @@ def check_batch(shapes, n_rows: int, fix: str) -> None:
         raise ValueError(f"BatchNorm needs at least 2 rows in a training batch, but {fix}")
 
 
-def make_trainer(parameters, plans, loss: str, merged: bool, optimizer) -> tuple[Binding, Engine]:
+def make_trainer(parameters, plans, loss, merged: bool, optimizer) -> tuple[Binding, Engine]:
     """An engine that updates packed copies of the weights; `Binding.pack` and `unpack` them."""
     plan, last_plan = plans
     state = optimizer.bind(len(parameters.values), plan.dtype)
@@ -108,7 +109,12 @@ def make_trainer(parameters, plans, loss: str, merged: bool, optimizer) -> tuple
         slots=[parameters.make_views(slot) for slot in state],
     )
     arenas = (parameters.values, gradients, state)
-    return binding, Engine(binding, loss, merged, arenas, last_plan)
+    return binding, make_engine(binding, loss, merged, arenas, last_plan)
+
+
+def make_engine(binding, loss, merged: bool, arenas, last_plan=None) -> Engine:
+    options = {"settings": loss.settings, "sum_rows": loss.reduction == "sum"}
+    return Engine(binding, loss.name, merged, arenas, last_plan, **options)
 
 
 class Stepper:
@@ -131,11 +137,11 @@ class Stepper:
         weights, gradients = parameters.arrays, parameters.weight_grads
         binding = Binding(self._plan, weights, gradients, batch_size, packed=False, training=True)
         arenas = (parameters.values, parameters.gradients, ())
-        self._engine = Engine(binding, loss.name, merged, arenas)
+        self._engine = make_engine(binding, loss, merged, arenas)
 
-    def forward(self, X, labels, targets, seed: int, number: int) -> float:
-        """Mean loss over a batch, in step `number` of the network."""
-        return self._call(lambda: self._engine.forward(X, labels, targets, seed, number))
+    def forward(self, X, labels, targets, seed: int, number: int, weights=None) -> float:
+        """Loss of a batch, in step `number` of the network."""
+        return self._call(lambda: self._engine.forward(X, labels, targets, seed, number, weights))
 
     def backward(self) -> None:
         """Gradients of the last `forward`."""
@@ -207,14 +213,16 @@ class PredictorPool:
         return bindings[0], Predictor(bindings, ROW_BLOCK)
 
 
-def score(scores: np.ndarray, loss, labels, targets) -> dict[str, float]:
-    """Mean loss of the scores and, where the loss takes classes, the accuracy."""
-    losses = compute_row_losses(scores, loss.name, labels, targets)
+def score(scores: np.ndarray, loss, labels, targets, weights=None) -> dict[str, float]:
+    """Loss of the scores and, for classifiers, the accuracy; rows count by their weights."""
+    losses = compute_row_losses(scores, loss.name, loss.settings, labels, targets, weights)
+    total = len(losses) if weights is None else np.add.accumulate(weights)[-1]
     # Summed one after the other: the order that a training epoch uses.
-    result = {"loss": float(np.add.accumulate(losses)[-1] / len(losses))}
-    if loss.takes_classes:
-        truth = labels if targets is None else targets.argmax(axis=1)
-        result["accuracy"] = float(np.mean(scores.argmax(axis=1) == truth))
+    summed = np.add.accumulate(losses)[-1]
+    result = {"loss": float(summed if loss.reduction == "sum" else summed / total)}
+    if loss.is_classifier:
+        right = check_right(scores, loss, labels, targets)
+        result["accuracy"] = float(np.average(right, weights=weights))
     return result
 
 

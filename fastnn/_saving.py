@@ -12,6 +12,7 @@ from fastnn._scaling import Scaling
 from fastnn.activations import restore_activation
 from fastnn.initializers import parse_initializer
 from fastnn.layers import LAYERS
+from fastnn.losses import restore_loss
 
 _HEADER_KEYS = {
     "layers", "loss", "n_features", "dtype", "seed", "epoch", "step", "classes", "scale_inputs",
@@ -30,7 +31,7 @@ def describe_network(net) -> tuple[dict, dict[str, np.ndarray]]:
     """A network as a header and tensors."""
     header = {
         "layers": [{"layer": type(layer).__name__, **layer.settings()} for layer in net.layers],
-        "loss": net.loss.name,
+        "loss": net.loss.to_state(),
         "n_features": net.n_features,
         "dtype": net.dtype,
         "seed": net.seed,
@@ -63,7 +64,7 @@ def restore_network(make_network, header, tensors, n_threads: int | None):
     layers = [_make_layer(**settings) for settings in header["layers"]]
     names = ("dtype", "seed", "classes", "scale_inputs", "scale_targets")
     options = {name: header[name] for name in names}
-    net = make_network(layers, header["loss"], n_threads=n_threads, **options)
+    net = make_network(layers, restore_loss(header["loss"]), n_threads=n_threads, **options)
     n_features = _validate.check_int("n_features", header["n_features"], 1)
     weights = _set_scalings(net, n_features, tensors)
     _check_size(layers, n_features, weights)

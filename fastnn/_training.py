@@ -69,7 +69,7 @@ class Training:
         )
         self._plan = plans[0]
         self._binding, self._engine = _programs.make_trainer(
-            net._parameters, plans, net.loss.name, net._merged, optimizer
+            net._parameters, plans, net.loss, net._merged, optimizer
         )
         self._engine.load_data(
             data.X,
@@ -99,10 +99,9 @@ class Training:
 
     @property
     def loss(self) -> float:
-        """Mean loss of the last step."""
+        """Loss of the last step."""
         start = (self.step - 1) * self._batch_size
-        rows = self._engine.epoch_losses[start : start + self._batch_size]
-        return float(np.add.accumulate(rows)[-1] / len(rows))
+        return self._engine.compute_loss(start, min(start + self._batch_size, self._n_rows))
 
     @property
     def losses_so_far(self) -> np.ndarray:

@@ -217,6 +217,12 @@ class LogSoftmax(Activation):
     name = "log_softmax"
 
 
+class Exponential(Activation):
+    """a = e^z, f' = a: the mean of a Poisson loss, which contains it."""
+
+    name = "exponential"
+
+
 _CLASSES = {kind.name: kind for kind in Activation.__subclasses__()}
 
 

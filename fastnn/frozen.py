@@ -7,7 +7,7 @@ import numpy as np
 from fastnn import _programs
 from fastnn._core.frozen import FrozenPredictor
 from fastnn._data import scale
-from fastnn._targets import decide
+from fastnn._targets import decide, spread_probabilities
 
 # Rows times multiply-adds of a row up to which a call keeps the GIL: some 20 µs of work.
 _SMALL_CALL = 1 << 20
@@ -31,7 +31,7 @@ class FrozenNetwork:
         self._pool = _programs.PredictorPool(net._require_built().copy(), net.dtype, frozen=True)
         self._scores = self._make_predictor(net._shapes["scores"], net.dtype)
         self._output = self._make_predictor(net._shapes["output"], net.dtype)
-        self._probabilities = self._make_predictor(net._shapes["probabilities"], net.dtype)
+        self._means = self._make_predictor(net._shapes["means"], net.dtype)
 
     def _make_predictor(self, shapes, dtype: str) -> FrozenPredictor:
         _, predictor = self._pool.make(shapes, 1, packed=True)
@@ -60,17 +60,21 @@ class FrozenNetwork:
 
     def predict(self, X) -> np.ndarray:
         """Predicted classes or values, as `Network.predict` gives them."""
-        if self._loss.takes_classes:
-            return decide(self._scores.run(self._scale(X)), self._classes)
-        output = self._output.run(self._scale(X))
-        if self._scalings[1] is not None:
-            output = self._scalings[1].undo(output)
-        return output[:, 0] if output.shape[1] == 1 else output
+        predictor = self._scores if self._loss.decides_by == "scores" else self._means
+        output = predictor.run(self._scale(X))
+        return decide(output, self._loss, self._classes, self._scalings[1])
 
     def predict_proba(self, X, out: np.ndarray | None = None) -> np.ndarray:
-        """Probability of each class, (n_rows, n_outputs); `out` as in `forward`."""
-        self._loss.require_classes()
-        return self._probabilities.run(self._scale(X), out)
+        """Probabilities, as `Network.predict_proba` gives them, in `out` if given."""
+        self._loss.require_probabilities()
+        X = self._scale(X)
+        if self._loss.targets != "binary":
+            return self._means.run(X, out)
+        probabilities = spread_probabilities(self._means.run(X), self._loss)
+        if out is None:
+            return probabilities
+        out[...] = probabilities
+        return out
 
     def _scale(self, X):
         if self._scalings[0] is None:

@@ -12,13 +12,13 @@ from fastnn import _programs, _saving, _scaling, _summary, _threads, _validate
 from fastnn._data import scale
 from fastnn._fitting import Fitting
 from fastnn._parameters import Parameters
-from fastnn._targets import check_classes, decide, encode_targets
+from fastnn._targets import check_classes, decide, encode_targets, spread_probabilities
 from fastnn.activations import get_activation
 from fastnn.frozen import FrozenNetwork
 from fastnn.history import History
 from fastnn.initializers import choose_initializer
 from fastnn.layers import Dense, check_layers, find_activation
-from fastnn.losses import Loss
+from fastnn.losses import Loss, check_loss
 from fastnn.optimizers import Optimizer, check_optimizer
 
 
@@ -29,8 +29,10 @@ class Network(Fitting):
     ----------
     layers : list of Dense, Dropout, BatchNorm, LayerNorm and Activation
         From the first hidden layer to the output.
-    loss : str, default "softmax_cross_entropy"
-        "softmax_cross_entropy" (classes) or "mse" (values). The mean over the batch is trained.
+    loss : str or Loss, default "softmax_cross_entropy"
+        "softmax_cross_entropy" (one class of several), "binary_cross_entropy" (two classes, or
+        multilabel), "hinge", "squared_hinge" (classes), "mse", "mae", "huber", "log_cosh" (values),
+        "poisson" (counts), or an object with settings, such as ``fastnn.Huber(delta=2)``.
     n_features : int, optional
         Width of the input. Given here, the network is built at once; otherwise by the first data.
     dtype : {"float32", "float64"}
@@ -41,7 +43,8 @@ class Network(Fitting):
     n_threads : int, optional
         None chooses (one for small steps); an integer is exact.
     classes : array-like, optional
-        The labels in the order of the outputs. By default the sorted labels of the first fit.
+        The labels in the order of the outputs, or of the two classes that one output tells apart.
+        By default the sorted labels of the first fit.
     scale_inputs : {"minmax", "standard"}, optional
         Scale each column of X to 0..1, or to mean 0 and variance 1, as it was in the training rows
         of the first fit. All methods take X as it is; only single layers see it scaled.
@@ -64,7 +67,7 @@ class Network(Fitting):
     def __init__(
         self,
         layers,
-        loss: str = "softmax_cross_entropy",
+        loss: str | Loss = "softmax_cross_entropy",
         *,
         n_features: int | None = None,
         dtype: str = "float32",
@@ -75,7 +78,7 @@ class Network(Fitting):
         scale_targets: str | None = None,
     ) -> None:
         self.layers = check_layers(layers)
-        self.loss = Loss(loss)
+        self.loss = check_loss(loss)
         self.dtype = _validate.check_choice("dtype", str(np.dtype(dtype)), ["float32", "float64"])
         self.seed = _validate.check_int("seed", seed, 0, 2**64 - 1)
         self.n_threads = _threads.check_n_threads(n_threads)
@@ -110,9 +113,9 @@ class Network(Fitting):
         ):
             layer._attach(*views)
         last = self.layers[-1].activation
-        scores = get_activation("identity" if self._merged else last)
-        probabilities = self.loss.merged_activation if self._merged else "identity"
-        outputs = {"scores": scores, "output": last, "probabilities": get_activation(probabilities)}
+        scores = get_activation("identity") if self._merged else last
+        means = get_activation(self.loss.merged_activation) if self._merged else last
+        outputs = {"scores": scores, "output": last, "means": means}
         self._shapes = {
             what: _programs.make_shapes(n_features, self.layers, activation, training=False)
             for what, activation in outputs.items()
@@ -284,24 +287,34 @@ class Network(Fitting):
         return self._predictors.run(X, self._shapes[what], self.n_threads)
 
     def predict(self, X) -> np.ndarray:
-        """Predicted classes (n_rows,), or values (n_rows, n_outputs); (n_rows,) for one output.
+        """What `y` of `fit` was like.
 
-        A row's result does not depend on the rows beside it, to the bit.
+        Returns
+        -------
+        ndarray
+            Classes (n_rows,); yes or no for each multilabel output (n_rows, n_outputs); or values
+            (n_rows, n_outputs), (n_rows,) for one output. A row's result does not depend on the
+            rows beside it, to the bit.
         """
-        if self.loss.takes_classes:
-            return decide(self._run(X, "scores"), self.classes)
-        output = self._run(X, "output")
-        if self.target_scaling is not None:
-            output = self.target_scaling.undo(output)
-        return output[:, 0] if self.n_outputs == 1 else output
+        output = self._run(X, self.loss.decides_by)
+        return decide(output, self.loss, self.classes, self.target_scaling)
 
     def predict_proba(self, X) -> np.ndarray:
-        """Probability of each class, (n_rows, n_outputs), in the order of ``classes``."""
-        self.loss.require_classes()
-        return self._run(X, "probabilities")
+        """Probability of each class, in the order of ``classes``; of yes for multilabel outputs.
+
+        Returns
+        -------
+        ndarray (n_rows, n_classes) or (n_rows, n_outputs)
+            Two columns where one output tells two classes apart.
+        """
+        self.loss.require_probabilities()
+        return spread_probabilities(self._run(X, "means"), self.loss)
 
     def evaluate(self, X, y) -> dict[str, float]:
-        """Mean "loss" on (X, y) and, for classifiers, the share of right answers, "accuracy"."""
+        """The "loss" on (X, y) and, for classifiers, the share of right answers, "accuracy".
+
+        Of multilabel rows each output is an answer of its own.
+        """
         self._require_built()
         X, labels, targets, _ = self._encode(X, y)
         self._check_readable()

@@ -90,7 +90,8 @@ def rename_tensor(header, tensors):
     [
         (change_header(optimizer="adam"), "optimizer"),
         (drop_field, "fields"),
-        (change_header(loss="mae"), "loss must be one of"),
+        (change_header(loss={"name": "mea"}), "loss must be one of"),
+        (change_header(loss="mse"), "loss is 'mse'; expected"),
         (change_header(dtype="float16"), "dtype must be one of"),
         (change_header(dtype="float64"), "tensors"),
         (change_header(n_features=7), "parameters in the file"),

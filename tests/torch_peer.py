@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as nnf
 
 import fastnn
+from fastnn._core import kernels
 
 torch.set_num_threads(1)
 
@@ -40,7 +41,7 @@ ACTIVATIONS: dict[str, Callable] = {
     "tanh": torch.tanh,
     "softmax": lambda z: torch.softmax(z, -1),
 }
-NO_ACTIVATION = {"sign"}  # with a derivative of our own choice
+NO_ACTIVATION = {"sign", "exponential"}  # a derivative of our own; explodes in a stack
 KINKED_ACTIVATIONS = {"relu", "leaky_relu", "elu", "selu", "hard_sigmoid"}
 RUNAWAY_ACTIVATIONS = {"log_softmax"}  # layers of it diverge here in any free steps
 
@@ -49,18 +50,29 @@ RUNAWAY_ACTIVATIONS = {"log_softmax"}  # layers of it diverge here in any free s
 LOSSES: dict[str, Callable] = {
     "softmax_cross_entropy": nnf.cross_entropy,
     "mse": nnf.mse_loss,
+    "mae": nnf.l1_loss,
+    "huber": nnf.huber_loss,
+    "poisson": nnf.poisson_nll_loss,
+    "binary_cross_entropy": nnf.binary_cross_entropy_with_logits,
+    "hinge": nnf.multi_margin_loss,
+    "squared_hinge": lambda z, labels: nnf.multi_margin_loss(z, labels, p=2),
 }
-NO_LOSS: set[str] = set()
-KINKED_LOSSES: set[str] = set()
+NO_LOSS: set[str] = {"log_cosh"}
+KINKED_LOSSES: set[str] = {"mae", "huber", "hinge", "squared_hinge"}
 
 
 def list_classes(loss, n_out):
-    return range(n_out) if loss == "softmax_cross_entropy" else None
+    return range(n_out) if kernels.get_targets(loss) in ("classes", "labels") else None
 
 
 def draw_targets(loss, rng, n_rows, n_out):
-    if loss == "softmax_cross_entropy":
+    kind = kernels.get_targets(loss)
+    if kind in ("classes", "labels"):
         return rng.integers(0, n_out, n_rows)
+    if kind == "binary":
+        return rng.integers(0, 2, (n_rows, n_out)).astype("float64")
+    if kind == "counts":
+        return rng.poisson(2, (n_rows, n_out)).astype("float64")
     return rng.standard_normal((n_rows, n_out)).astype("float32").astype("float64")
 
 

@@ -33,6 +33,11 @@ def make_blocks(n_threads, dtype):
     return allocate(n_threads * size, dtype).reshape(n_threads, size)
 
 
+def list_rows(array):
+    """Pointers to the rows of a matrix."""
+    return array.ctypes.data + array.strides[0] * np.arange(len(array), dtype=np.uintp)
+
+
 cdef void *address(array) except? NULL:
     """Where an array begins; NULL for None. By the buffer protocol, `array.ctypes` takes 1 µs."""
     cdef Py_buffer view

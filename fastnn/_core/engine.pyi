@@ -11,7 +11,6 @@ _Array = NDArray[np.floating[Any]]
 _Labels = NDArray[np.int32]
 
 def has_openmp() -> bool: ...
-def list_rows(array: NDArray[Any]) -> NDArray[np.uintp]: ...
 
 @disjoint_base
 class Engine:
@@ -26,6 +25,9 @@ class Engine:
         merged: bool,
         arenas: tuple[_Array, _Array, _Array],
         last_plan: Plan | None = None,
+        *,
+        settings: dict[str, float],
+        sum_rows: bool = False,
     ) -> None: ...
     def request_stop(self) -> None: ...
     def load_data(
@@ -33,6 +35,7 @@ class Engine:
         x: _Array,
         labels: _Labels | None,
         targets: _Array | None,
+        weights: NDArray[np.float64] | None = None,
         *,
         batch_size: int,
         seed: int,
@@ -41,8 +44,15 @@ class Engine:
     def run_steps(
         self, first: int, n_steps: int, optimizer: str, coefficients: NDArray[np.float64]
     ) -> tuple[list[float], list[float], int]: ...
+    def compute_loss(self, start: int, stop: int) -> float: ...
     def check_team(self, wrong_team: bool) -> None: ...
     def forward(
-        self, x: _Array, labels: _Labels | None, targets: _Array | None, seed: int, number: int
+        self,
+        x: _Array,
+        labels: _Labels | None,
+        targets: _Array | None,
+        seed: int,
+        number: int,
+        weights: NDArray[np.float64] | None = None,
     ) -> float: ...
     def backward(self) -> None: ...

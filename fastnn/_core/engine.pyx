@@ -16,7 +16,7 @@ from libc.string cimport memset
 
 from fastnn._core import kernels as kernel_lists
 from fastnn._core import phases as phase_names
-from fastnn._core.binding import allocate, make_blocks
+from fastnn._core.binding import allocate, list_rows, make_blocks
 from fastnn._core.phase_lists import join_phases
 from fastnn._core.plan import choose_stride
 
@@ -37,7 +37,7 @@ from fastnn._core.phase_lists cimport (
     run_list,
     run_phases,
 )
-from fastnn._core.structs cimport Step
+from fastnn._core.structs cimport Step, set_scale, sum_weights
 
 cdef extern from "threads.h" nogil:
     int fnn_has_openmp()
@@ -59,15 +59,18 @@ ctypedef struct Run:
     const char *targets        # the same, or NULL
     Py_ssize_t target_row_bytes
     const int32_t *labels      # (n_rows) or NULL
-    Py_ssize_t laid_out        # the epoch that the next five arrays belong to, or -1
+    const double *weights      # (n_rows) what each row counts, or NULL
+    Py_ssize_t laid_out        # the epoch that the next six arrays belong to, or -1
     int64_t *order             # (n_rows) which row comes when in this epoch
     void **x_rows              # (n_rows) pointers in that order
     void **target_rows
     int32_t *epoch_labels      # (n_rows) in that order
+    double *epoch_weights      # (n_rows) in that order
+    double total_weight        # what the sum of all rows' losses is divided by
     double *row_loss           # (n_rows) in that order
     double clock               # when this epoch began, or this call of `run_steps`
     double elapsed             # seconds of this epoch in earlier calls
-    double *epoch_loss         # mean over the rows of each epoch that ended in this call
+    double *epoch_loss         # mean, or sum, over the rows of each epoch that ended in this call
     double *epoch_seconds
     Py_ssize_t n_epochs_done
     Py_ssize_t *stop           # set from outside to end the run after the current step
@@ -97,6 +100,8 @@ cdef void lay_out_rows(Run *run, int thread) noexcept nogil:
         run.x_rows[i] = <void *>(run.x + row * run.x_row_bytes)
         if run.labels != NULL:
             run.epoch_labels[i] = run.labels[row]
+        if run.weights != NULL:
+            run.epoch_weights[i] = run.weights[row]
         if run.targets != NULL:
             run.target_rows[i] = <void *>(run.targets + row * run.target_row_bytes)
 
@@ -123,7 +128,7 @@ cdef void end_epoch(Run *run, int thread) noexcept nogil:
         for i in range(run.n_rows):
             total += run.row_loss[i]
         now = fnn_read_clock()
-        run.epoch_loss[run.n_epochs_done] = total / run.n_rows
+        run.epoch_loss[run.n_epochs_done] = total / run.total_weight
         run.epoch_seconds[run.n_epochs_done] = run.elapsed + now - run.clock
         run.clock, run.elapsed = now, 0
         run.n_epochs_done += 1
@@ -144,8 +149,9 @@ cdef bint run_step(Run *run, Step *step, Py_ssize_t number, int thread,
         run.last_step = number
     step.number = <uint32_t>number
     step.batch = run.n_rows - start if is_last else run.batch_size
-    step.scale = 1.0 / step.batch
     step.row_loss = run.row_loss + start
+    step.weights = NULL if run.weights == NULL else run.epoch_weights + start
+    set_scale(step)
     step.labels = NULL if run.labels == NULL else run.epoch_labels + start
     step.target_rows = NULL if run.targets == NULL else run.target_rows + start
     step.coefficients = run.coefficients + (number - run.first) * run.coefficients_step
@@ -203,6 +209,10 @@ cdef class Engine:
         n_parameters), all laid out alike.
     last_plan : Plan, optional
         The plan of the shorter batch that ends an epoch, if there is one.
+    settings : dict
+        Of the loss: all that `kernels.list_loss_settings` names.
+    sum_rows : bool
+        The loss of a batch is the sum over its rows, not the mean.
 
     Attributes
     ----------
@@ -220,12 +230,15 @@ cdef class Engine:
     cdef object batch, x_rows, target_rows, row_loss, blocks
     cdef readonly Py_ssize_t n_steps_done
 
-    def __init__(self, Binding binding, loss, merged, arenas, last_plan=None):
+    def __init__(self, Binding binding, loss, merged, arenas, last_plan=None, *, settings,
+                 sum_rows=False):
         plan = binding.plan
         self.binding = binding
         self.step.kernels = &binding.kernels
         self.step.layers = binding.layers
         self.step.loss = kernel_lists.list_losses().index(loss)
+        self.step.settings = settings
+        self.step.sum_rows = sum_rows
         self.step.merged = merged
         values, gradients, state = arenas
         self.step.values = address(values)
@@ -251,7 +264,7 @@ cdef class Engine:
         """End a run in another thread after its current step."""
         self.stop_flag[0] = 1
 
-    def load_data(self, x, labels, targets, *, batch_size, seed, shuffle):
+    def load_data(self, x, labels, targets, weights=None, *, batch_size, seed, shuffle):
         """Take the data that `run_steps` trains on.
 
         Parameters
@@ -261,14 +274,16 @@ cdef class Engine:
         labels : int32 ndarray (n_rows,) or None
         targets : ndarray (n_rows, n_out) or None
             One of the two.
+        weights : float64 ndarray (n_rows,), optional, at least one of them more than 0
         """
         cdef Run *run = &self.run
         n_rows = len(x)
         order = np.arange(n_rows, dtype=np.int64)
         pointers = np.empty((2, n_rows), dtype=np.uintp)
         epoch_labels = np.empty(n_rows, dtype=np.int32)
+        epoch_weights = None if weights is None else np.empty(n_rows)
         self.epoch_losses = np.zeros(n_rows)
-        self.data = (x, labels, targets, order, pointers, epoch_labels)
+        self.data = (x, labels, targets, weights, order, pointers, epoch_labels, epoch_weights)
         self.step.seed = seed
         run.full = self.full.todo
         run.last = self.last.todo
@@ -283,10 +298,16 @@ cdef class Engine:
         run.targets = <const char *>address(targets)
         run.target_row_bytes = 0 if targets is None else targets.strides[0]
         run.labels = <const int32_t *>address(labels)
+        run.weights = <const double *>address(weights)
         run.order = <int64_t *>address(order)
         run.x_rows = <void **>address(pointers[0])
         run.target_rows = <void **>address(pointers[1])
         run.epoch_labels = <int32_t *>address(epoch_labels)
+        run.epoch_weights = <double *>address(epoch_weights)
+        run.step = self.step
+        run.step.batch = n_rows
+        run.step.weights = run.weights
+        run.total_weight = sum_weights(&run.step)
         run.row_loss = <double *>address(self.epoch_losses)
         run.stop = <Py_ssize_t *>address(self.stop_flag)
         run.laid_out = -1
@@ -351,6 +372,14 @@ cdef class Engine:
         losses, seconds = per_epoch[:, : run.n_epochs_done].tolist()
         return losses, seconds, run.diverged_step
 
+    def compute_loss(self, Py_ssize_t start, Py_ssize_t stop):
+        """Loss of the rows start..stop of this epoch, as they were when they were trained on."""
+        cdef Step step = self.step
+        step.batch = stop - start
+        step.weights = NULL if self.run.weights == NULL else self.run.epoch_weights + start
+        losses = np.add.accumulate(self.epoch_losses[start:stop])
+        return float(losses[stop - start - 1] / (sum_weights(&step) or 1))
+
     def check_team(self, bint wrong_team):
         if wrong_team:
             raise RuntimeError(
@@ -358,25 +387,26 @@ cdef class Engine:
                 "a limit such as OMP_THREAD_LIMIT is in force: pass a smaller n_threads"
             )
 
-    def forward(self, x, labels, targets, seed, number):
-        """One forward pass over a batch of the plan's size; the mean loss.
+    def forward(self, x, labels, targets, seed, number, weights=None):
+        """One forward pass over a batch of the plan's size; its loss, 0 where it has no weight.
 
         `seed` and the `number` of the step say which elements are dropped, here and in `backward`.
         """
         cdef Py_ssize_t n_rows = len(x)
-        self.batch = (x, labels, targets)  # alive until `backward` has run
+        self.batch = (x, labels, targets, weights)  # alive until `backward` has run
         self.x_rows = list_rows(x)
         self.target_rows = None if targets is None else list_rows(targets)
         self.row_loss = np.empty(n_rows)
         self.step.seed = seed
         self.step.number = number
         self.step.batch = n_rows
-        self.step.scale = 1.0 / n_rows
+        self.step.weights = <const double *>address(weights)
+        set_scale(&self.step)
         self.step.labels = <const int32_t *>address(labels)
         self.step.target_rows = <void **>address(self.target_rows)
         self.step.row_loss = <double *>address(self.row_loss)
         self.run_once(self.forward_phases)
-        return float(np.add.accumulate(self.row_loss)[n_rows - 1] / n_rows)
+        return float(np.add.accumulate(self.row_loss)[n_rows - 1] / (sum_weights(&self.step) or 1))
 
     def backward(self):
         """Gradients of the last forward pass, into the network's gradient arrays."""
@@ -393,8 +423,3 @@ cdef class Engine:
             else:
                 wrong_team = run_list(todo, step, <const double *const *>x_rows)
         self.check_team(wrong_team)
-
-
-def list_rows(array):
-    """Pointers to the rows of a matrix."""
-    return array.ctypes.data + array.strides[0] * np.arange(len(array), dtype=np.uintp)

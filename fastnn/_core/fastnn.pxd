@@ -12,9 +12,6 @@ cdef extern from "fastnn.h" nogil:
         FNN_NONE
         FNN_FIXED
         FNN_LEARNT
-    enum fnn_targets:
-        FNN_VALUES
-        FNN_CLASSES
     # The lists are numbered by csrc/lists/*.def; only the members that code names stand here.
     enum:
         FNN_ACTIVATION_IDENTITY
@@ -40,7 +37,11 @@ cdef extern from "fastnn.h" nogil:
     ctypedef struct fnn_loss_info:
         const char *name
         int merged_activation
-        fnn_targets targets
+        const char *targets
+    ctypedef struct fnn_loss_settings:
+        double label_smoothing
+        double delta
+        double sum_outputs
     ctypedef struct fnn_optimizer_info:
         const char *name
         int n_slots
@@ -64,6 +65,8 @@ cdef extern from "fastnn.h" nogil:
         Py_ssize_t stride, rows, cols
         const int32_t *labels
         const float *const *targets
+        const double *weights
+        const fnn_loss_settings *settings
         double scale
         double *row_loss
 
@@ -138,6 +141,8 @@ cdef extern from "fastnn.h" nogil:
         Py_ssize_t stride, rows, cols
         const int32_t *labels
         const double *const *targets
+        const double *weights
+        const fnn_loss_settings *settings
         double scale
         double *row_loss
 

@@ -15,5 +15,10 @@ class Predictor:
     def run(self, x: _Array, out: _Array) -> None: ...
 
 def compute_row_losses(
-    output: _Array, loss: str, labels: NDArray[np.int32] | None, targets: _Array | None
+    output: _Array,
+    loss: str,
+    settings: dict[str, float],
+    labels: NDArray[np.int32] | None,
+    targets: _Array | None,
+    weights: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]: ...

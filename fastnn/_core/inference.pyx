@@ -13,6 +13,7 @@ from libc.stdint cimport int32_t
 from fastnn._core import kernels as kernel_lists
 
 from fastnn._core.binding cimport Binding, address
+from fastnn._core.fastnn cimport fnn_loss_settings
 from fastnn._core.forward cimport forward_block
 from fastnn._core.kernels cimport (
     active_kernels,
@@ -131,21 +132,29 @@ cdef class Predictor:
             )
 
 
-def compute_row_losses(const real[:, ::1] output, loss, const int32_t[::1] labels,
-                       const real[:, ::1] targets):
+def compute_row_losses(const real[:, ::1] output, loss, settings, const int32_t[::1] labels,
+                       const real[:, ::1] targets, const double[::1] weights=None):
     """Loss of each row, from the output that the loss expects (raw scores where it merges).
 
     Parameters
     ----------
     output : ndarray (n_rows, n_out)
     loss : str
+    settings : dict
+        All that `kernels.list_loss_settings` names.
     labels : int32 ndarray (n_rows,) or None
     targets : ndarray (n_rows, n_out) or None
+    weights : float64 ndarray (n_rows,), optional
+        What the rows' losses are multiplied by.
     """
     cdef int number = kernel_lists.list_losses().index(loss)
     cdef const int32_t *label = NULL
+    cdef const double *weight = NULL
     cdef const real *const *target_rows = NULL
+    cdef fnn_loss_settings values = settings
     cdef double[::1] losses = np.empty(output.shape[0])
+    if weights is not None:
+        weight = &weights[0]
     if labels is not None:
         label = &labels[0]
     else:
@@ -157,6 +166,7 @@ def compute_row_losses(const real[:, ::1] output, loss, const int32_t[::1] label
     with nogil:
         float_state = flush_denormals()
         evaluate_loss(active_kernels(), number, &output[0, 0], <real *>NULL, output.shape[1],
-                      output.shape[0], output.shape[1], label, target_rows, 1.0, &losses[0])
+                      output.shape[0], output.shape[1], label, target_rows, weight,
+                      &values, 1.0, &losses[0])
         restore_float_state(float_state)
     return np.asarray(losses)

@@ -8,6 +8,7 @@ from fastnn._core.fastnn cimport (
     fnn_kernels_f64,
     fnn_loss_args_f32,
     fnn_loss_args_f64,
+    fnn_loss_settings,
     fnn_mask,
     fnn_norm_args_f32,
     fnn_norm_args_f64,
@@ -180,17 +181,17 @@ cdef inline void dropout(
 cdef inline void evaluate_loss(
     const Kernels *kernels, int loss, const real *output, real *delta, Py_ssize_t stride,
     Py_ssize_t rows, Py_ssize_t cols, const int32_t *labels, const real *const *targets,
-    double scale, double *row_loss,
+    const double *weights, const fnn_loss_settings *settings, double scale, double *row_loss,
 ) noexcept nogil:
     cdef fnn_loss_args_f32 args_f32
     cdef fnn_loss_args_f64 args_f64
     if real is float:
-        args_f32 = fnn_loss_args_f32(output, delta, stride, rows, cols, labels, targets, scale,
-                                     row_loss)
+        args_f32 = fnn_loss_args_f32(output, delta, stride, rows, cols, labels, targets, weights,
+                                     settings, scale, row_loss)
         kernels.f32.loss[loss](&args_f32)
     else:
-        args_f64 = fnn_loss_args_f64(output, delta, stride, rows, cols, labels, targets, scale,
-                                     row_loss)
+        args_f64 = fnn_loss_args_f64(output, delta, stride, rows, cols, labels, targets, weights,
+                                     settings, scale, row_loss)
         kernels.f64.loss[loss](&args_f64)
 
 

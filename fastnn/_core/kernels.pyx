@@ -115,9 +115,15 @@ def get_merged_activation(loss):
     return fnn_activations[merged].name.decode()
 
 
-def takes_classes(loss):
-    """Whether the targets of `loss` are classes rather than values."""
-    return fnn_losses[<int>list_losses().index(loss)].targets == FNN_CLASSES
+def get_targets(loss):
+    """What `loss` compares the output with: "values", "counts", "classes", "labels", "binary"."""
+    return fnn_losses[<int>list_losses().index(loss)].targets.decode().lower()
+
+
+def list_loss_settings():
+    """Names of the settings of losses: the fields of fnn_loss_settings."""
+    cdef fnn_loss_settings settings = fnn_loss_settings(0, 0, 0)
+    return list(settings)
 
 
 # --- BLAS ------------------------------------------------------------------------------------

@@ -46,11 +46,12 @@ cdef void loss_rows(const Step *step, const DenseLayer *layer, Py_ssize_t start,
     cdef real *delta = <real *>layer.delta + offset
     cdef const real *output = <const real *>layer.output + offset
     cdef const int32_t *labels = NULL if step.labels == NULL else step.labels + start
+    cdef const double *weights = NULL if step.weights == NULL else step.weights + start
     cdef const real *const *targets = NULL
     if step.target_rows != NULL:
         targets = <const real *const *>step.target_rows + start
     evaluate_loss(step.kernels, step.loss, output, delta, layer.stride, stop - start, layer.n_out,
-                  labels, targets, step.scale, step.row_loss + start)
+                  labels, targets, weights, &step.settings, step.scale, step.row_loss + start)
     if not step.merged:
         differentiate(step.kernels, layer, start, stop - start, 0, layer.n_out, delta)
 

@@ -23,6 +23,8 @@ def evaluate_loss(
     labels: NDArray[np.int32] | None,
     targets: _Array | None,
     scale: float,
+    weights: NDArray[np.float64] | None = None,
+    settings: dict[str, float] | None = None,
 ) -> NDArray[np.float64]: ...
 def update_parameters(
     name: str,

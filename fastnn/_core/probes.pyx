@@ -15,7 +15,12 @@ from libc.stdint cimport int32_t, uintptr_t
 from fastnn._core import kernels as kernel_lists
 
 from fastnn._core cimport kernels as wrapped
-from fastnn._core.fastnn cimport FNN_MAX_SLOTS, FNN_N_COEFFICIENTS, fnn_coefficients
+from fastnn._core.fastnn cimport (
+    FNN_MAX_SLOTS,
+    FNN_N_COEFFICIENTS,
+    fnn_coefficients,
+    fnn_loss_settings,
+)
 from fastnn._core.kernels cimport active_kernels, real
 
 
@@ -114,7 +119,8 @@ def activation_backward(name, real[:, :] delta, const real[:, :] source,
 
 
 def evaluate_loss(name, const real[:, :] output, real[:, :] delta, const int32_t[::1] labels,
-                  const real[:, :] targets, double scale):
+                  const real[:, :] targets, double scale, const double[::1] weights=None,
+                  settings=None):
     """The loss of each row, and its gradient times `scale`.
 
     Parameters
@@ -126,9 +132,12 @@ def evaluate_loss(name, const real[:, :] output, real[:, :] delta, const int32_t
     delta : (rows, cols) of the same stride, or None
         May be `output`.
     labels : int32 (rows,) or None
-        In 0..cols-1.
+        In 0..cols-1, or 0 and 1 where there is one column.
     targets : (rows, cols) or None
         One of the two.
+    weights : (rows,) or None
+    settings : dict
+        Of the loss, 0 where not given; delta is 1.
 
     Returns
     -------
@@ -140,6 +149,9 @@ def evaluate_loss(name, const real[:, :] output, real[:, :] delta, const int32_t
     cdef const real *const *target_rows = NULL
     cdef uintptr_t[::1] addresses
     cdef double[::1] row_loss = np.empty(rows)
+    cdef fnn_loss_settings values = {
+        **dict.fromkeys(kernel_lists.list_loss_settings(), 0.0), "delta": 1.0, **(settings or {})
+    }
     check((labels is None) != (targets is None), "labels and targets")
     if delta is not None:
         check(delta.shape[0] == rows and delta.shape[1] == cols
@@ -147,7 +159,7 @@ def evaluate_loss(name, const real[:, :] output, real[:, :] delta, const int32_t
     if labels is not None:
         check(labels.shape[0] == rows, "output and labels")
         for row in range(rows):
-            check(0 <= labels[row] < cols, "output and labels")
+            check(0 <= labels[row] < max(cols, 2), "output and labels")
         label = &labels[0]
     else:
         check(targets.shape[0] == rows and targets.shape[1] == cols, "output and targets")
@@ -155,7 +167,8 @@ def evaluate_loss(name, const real[:, :] output, real[:, :] delta, const int32_t
         target_rows = <const real *const *>&addresses[0]
     wrapped.evaluate_loss(active_kernels(), number, &output[0, 0],
                           <real *>start_of[real](delta), stride_of(output), rows, cols, label,
-                          target_rows, scale, &row_loss[0])
+                          target_rows, NULL if weights is None else &weights[0], &values, scale,
+                          &row_loss[0])
     return np.asarray(row_loss)
 
 

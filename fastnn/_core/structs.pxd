@@ -5,6 +5,7 @@ from fastnn._core.fastnn cimport (
     FNN_ACTIVATION_RELU,
     FNN_MAX_SLOTS,
     fnn_coefficients,
+    fnn_loss_settings,
 )
 from fastnn._core.kernels cimport Kernels
 
@@ -93,9 +94,12 @@ ctypedef struct Step:
     void **target_rows           # (batch) or NULL
     void *gathered               # (batch, n_in) contiguous copy of the batch, or NULL
     Py_ssize_t gathered_stride
+    const double *weights        # (batch) or NULL
     int loss
+    fnn_loss_settings settings   # of the loss
+    bint sum_rows                # the loss of a batch is the sum over its rows, not the mean
     bint merged                  # the loss contains the last activation's derivative
-    double scale                 # of delta: 1 / batch
+    double scale                 # of delta: 1 / batch, or 1 / the sum of its weights, or 1
     double *row_loss             # (batch)
     int update
     int optimizer
@@ -117,3 +121,22 @@ cdef inline Py_ssize_t panel_stride(const DenseLayer *layer, Py_ssize_t width) n
 cdef inline bint is_inlined(int activation) noexcept nogil:
     """Whether the register tile applies the activation itself."""
     return activation == FNN_ACTIVATION_IDENTITY or activation == FNN_ACTIVATION_RELU
+
+
+cdef inline double sum_weights(const Step *step) noexcept nogil:
+    """What the summed losses of a batch are divided by: its weight, its rows, or 1."""
+    cdef double total = 0
+    cdef Py_ssize_t i
+    if step.sum_rows:
+        return 1
+    if step.weights == NULL:
+        return step.batch
+    for i in range(step.batch):
+        total += step.weights[i]
+    return total
+
+
+cdef inline void set_scale(Step *step) noexcept nogil:
+    """A batch of no weight has no gradient."""
+    cdef double weight = sum_weights(step)
+    step.scale = 1.0 / weight if weight > 0 else 0
