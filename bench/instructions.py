@@ -24,7 +24,7 @@ TOLERANCE = 0.05
 # are collected, and the program that calls it once.
 CASES = {
     "W5 epoch": (
-        "*engine_work*",
+        "*worker_work*",
         """
 import numpy as np
 import fastnn

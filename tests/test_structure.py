@@ -42,6 +42,7 @@ PYTHON_ROWS = [
     ["_core.probes"],
     ["_core.frozen"],
     ["_core.engine", "_core.inference", "_core.updates"],
+    ["_core.worker"],
     ["_core.phase_lists", "_core.binding"],
     ["_core.phases", "_core.plan"],
     ["_core.transforms"],

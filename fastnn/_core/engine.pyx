@@ -1,17 +1,11 @@
-"""Run a plan: one short worker that loops over epochs, steps, phases and its slices.
+"""The engine: a network's plan bound to its parameters, its data and its loss, ready to run.
 
-The worker is called once by each thread of one parallel region, and does whole epochs without the
-GIL. Nothing is allocated per step: the order of the rows and the pointers to them are laid out
-once per epoch, so that the rows of a mini-batch are read where they lie.
-
-Rejected: one parallel region per phase. A fork and join costs more than two barriers, and the
-threads would have to find their slice of each weight matrix in their caches anew.
+`worker.pyx` holds what its threads do.
 """
 
 import numpy as np
 
-from cython.parallel cimport parallel, threadid
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset
 
 from fastnn._core import kernels as kernel_lists
@@ -22,177 +16,18 @@ from fastnn._core.plan import choose_stride
 
 from fastnn._core.binding cimport Binding, address
 from fastnn._core.fastnn cimport FNN_N_COEFFICIENTS, fnn_coefficients
-from fastnn._core.kernels cimport (
-    flush_denormals,
-    real,
-    restore_float_state,
-    shuffle_rows,
-)
-from fastnn._core.phase_lists cimport (
-    PhaseList,
-    Phases,
-    fnn_barrier,
-    fnn_count_team,
-    fnn_wait_for_all,
-    run_list,
-    run_phases,
-)
-from fastnn._core.structs cimport Step, set_scale, sum_weights
+from fastnn._core.phase_lists cimport PhaseList, Phases, fnn_barrier, run_list
+from fastnn._core.structs cimport Step, sum_weights
+from fastnn._core.worker cimport Run, work_in_parallel
 
 cdef extern from "threads.h" nogil:
     int fnn_has_openmp()
-    double fnn_read_clock()
-
-ctypedef struct Run:
-    # One set of data under training: shared by the threads, kept from call to call of `run_steps`.
-    Step step                  # template of a step with a full batch
-    PhaseList full, last       # phases of a full step, and of the shorter one that ends an epoch
-    fnn_barrier barrier
-    int n_threads
-    Py_ssize_t n_rows, batch_size
-    Py_ssize_t n_steps         # of an epoch
-    Py_ssize_t first, end      # steps to run, counted over all epochs of the network
-    uint64_t seed
-    bint shuffle
-    const char *x              # (n_rows) rows, x_row_bytes apart
-    Py_ssize_t x_row_bytes
-    const char *targets        # the same, or NULL
-    Py_ssize_t target_row_bytes
-    const int32_t *labels      # (n_rows) or NULL
-    const double *weights      # (n_rows) what each row counts, or NULL
-    Py_ssize_t laid_out        # the epoch that the next six arrays belong to, or -1
-    int64_t *order             # (n_rows) which row comes when in this epoch
-    void **x_rows              # (n_rows) pointers in that order
-    void **target_rows
-    int32_t *epoch_labels      # (n_rows) in that order
-    double *epoch_weights      # (n_rows) in that order
-    double total_weight        # what the sum of all rows' losses is divided by
-    double *row_loss           # (n_rows) in that order
-    double clock               # when this epoch began, or this call of `run_steps`
-    double elapsed             # seconds of this epoch in earlier calls
-    double *epoch_loss         # mean, or sum, over the rows of each epoch that ended in this call
-    double *epoch_seconds
-    Py_ssize_t n_epochs_done
-    Py_ssize_t *stop           # set from outside to end the run after the current step
-    Py_ssize_t last_step       # the step that ends the run early, or -1
-    const fnn_coefficients *coefficients  # of the optimizer, at each step from `first` on
-    Py_ssize_t coefficients_step          # 0: all steps share one row; 1: each has its own
-    char *blocks               # scratch of the threads, for blocks of gradients
-    Py_ssize_t block_bytes
-    Py_ssize_t n_steps_done
-    Py_ssize_t diverged_step   # the step that gave a row a NaN or infinite loss, or -1
-    bint wrong_team  # OpenMP gave another number of threads than asked for
 
 
 def has_openmp():
     """Whether this build can run more than one thread."""
     return bool(fnn_has_openmp())
 
-
-# --- the worker ------------------------------------------------------------------------------
-
-cdef void lay_out_rows(Run *run, int thread) noexcept nogil:
-    """Pointers to this thread's share of the rows, in the order of this epoch."""
-    cdef Py_ssize_t i, row
-    for i in range(run.n_rows * thread // run.n_threads,
-                   run.n_rows * (thread + 1) // run.n_threads):
-        row = run.order[i]
-        run.x_rows[i] = <void *>(run.x + row * run.x_row_bytes)
-        if run.labels != NULL:
-            run.epoch_labels[i] = run.labels[row]
-        if run.weights != NULL:
-            run.epoch_weights[i] = run.weights[row]
-        if run.targets != NULL:
-            run.target_rows[i] = <void *>(run.targets + row * run.target_row_bytes)
-
-
-cdef void begin_epoch(Run *run, Py_ssize_t epoch, int thread) noexcept nogil:
-    """Lay out an epoch's rows, unless an earlier call ended in the middle of it."""
-    cdef bint is_new = run.laid_out != epoch
-    if thread == 0 and is_new and run.shuffle:
-        shuffle_rows(run.seed, <uint32_t>epoch, run.n_rows, run.order)
-    fnn_wait_for_all(&run.barrier, run.n_threads)
-    if is_new and (run.shuffle or run.laid_out < 0):
-        lay_out_rows(run, thread)
-    fnn_wait_for_all(&run.barrier, run.n_threads)
-    if thread == 0:
-        run.laid_out = epoch
-
-
-cdef void end_epoch(Run *run, int thread) noexcept nogil:
-    """Sum the losses of the rows, in one order whatever the number of threads."""
-    cdef double total = 0, now
-    cdef Py_ssize_t i
-    fnn_wait_for_all(&run.barrier, run.n_threads)
-    if thread == 0:
-        for i in range(run.n_rows):
-            total += run.row_loss[i]
-        now = fnn_read_clock()
-        run.epoch_loss[run.n_epochs_done] = total / run.total_weight
-        run.epoch_seconds[run.n_epochs_done] = run.elapsed + now - run.clock
-        run.clock, run.elapsed = now, 0
-        run.n_epochs_done += 1
-
-
-cdef bint run_step(Run *run, Step *step, Py_ssize_t number, int thread,
-                   const real *tag) noexcept nogil:
-    """Step `number`, counted over all epochs; False where the run is to end after it.
-
-    One thread decides to stop and writes down after which step; a barrier within that step lets
-    the others read it, so that all of them leave after the same step. A step whose losses are not
-    finite ends the run before its backward pass.
-    """
-    cdef Py_ssize_t start = number % run.n_steps * run.batch_size
-    cdef bint is_last = run.n_rows - start < run.batch_size
-    cdef const PhaseList *todo = &run.last if is_last else &run.full
-    if thread == 0 and run.last_step < 0 and run.stop[0]:
-        run.last_step = number
-    step.number = <uint32_t>number
-    step.batch = run.n_rows - start if is_last else run.batch_size
-    step.row_loss = run.row_loss + start
-    step.weights = NULL if run.weights == NULL else run.epoch_weights + start
-    set_scale(step)
-    step.labels = NULL if run.labels == NULL else run.epoch_labels + start
-    step.target_rows = NULL if run.targets == NULL else run.target_rows + start
-    step.coefficients = run.coefficients + (number - run.first) * run.coefficients_step
-    if is_last:
-        fnn_wait_for_all(&run.barrier, run.n_threads)  # the slices of two lists of phases differ
-    if not run_phases(todo, &run.barrier, step, <const real *const *>run.x_rows + start, thread):
-        run.diverged_step = number  # by each thread: all have seen the same losses
-        return False
-    if thread == 0:
-        run.n_steps_done = number + 1 - run.first
-    return run.last_step < 0 or number < run.last_step
-
-
-cdef void work(Run *run, int thread, const real *tag) noexcept nogil:
-    """What each thread does for the whole run."""
-    cdef unsigned int float_state = flush_denormals()
-    cdef Step step = run.step
-    cdef Py_ssize_t number
-    step.block = run.blocks + thread * run.block_bytes
-    for number in range(run.first, run.end):
-        if number == run.first or number % run.n_steps == 0:
-            begin_epoch(run, number // run.n_steps, thread)
-        if not run_step(run, &step, number, thread, tag):
-            break
-        if (number + 1) % run.n_steps == 0:
-            end_epoch(run, thread)
-    restore_float_state(float_state)
-
-
-cdef void work_in_parallel(Run *run, const real *tag) noexcept nogil:
-    if run.n_threads == 1:
-        work(run, 0, tag)
-        return
-    with parallel(num_threads=run.n_threads):
-        if fnn_count_team() == run.n_threads:
-            work(run, threadid(), tag)
-        else:
-            run.wrong_team = True
-
-
-# --- binding to Python -----------------------------------------------------------------------
 
 cdef class Engine:
     """A network's plan, bound to its parameters and ready to run.
