@@ -24,10 +24,10 @@ class Parameters:
     Attributes
     ----------
     values, gradients : ndarray (n_parameters,)
-    weights : list of (weight, bias)
-        Views of `values`, a pair for each layer: (n_in, n_out) and (n_out,) or None for a dense
-        one, (None, None) for one without parameters.
-    weight_grads : list of (weight_grad, bias_grad)
+    weights : list of (weight, bias, slope)
+        Views of `values`, three for each layer: (n_in, n_out), (n_out,) or None, and (n_out,) or
+        None for a dense one, None alone for one without parameters.
+    weight_grads : list of (weight_grad, bias_grad, slope_grad)
         The same views of `gradients`.
     running : ndarray
         What training changes without a gradient: the running statistics of batch norm.
@@ -74,10 +74,10 @@ class Parameters:
 
 
 def list_shapes(layers, n_features: int):
-    """A pair of shapes for each layer, of its first and its second parameter, or None."""
+    """Three shapes for each layer, of its first parameters, or None."""
     widths = list_widths(layers, n_features)
     return [
-        tuple([*layer.parameter_shapes(n_in), None, None][:2])
+        tuple([*layer.parameter_shapes(n_in), None, None, None][:3])
         for layer, n_in in zip(layers, widths, strict=False)
     ]
 

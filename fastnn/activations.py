@@ -81,6 +81,26 @@ class LeakyReLU(Activation):
         self.slope = check_number("slope", slope, low=0)
 
 
+class PReLU(Activation):
+    """a = z where z > 0, else slope * z, with one slope per unit, which is learnt; f' = 1 or slope.
+
+    The slopes are ``layer.slope``, with the gradient ``layer.slope_grad``: the sum over the batch
+    of dL/da min(z, 0). No penalty falls on them. K. He et al., "Delving deep into rectifiers"
+    (2015), equations 1 to 3 and section 2.1.
+
+    Parameters
+    ----------
+    slope : float, default 0.25
+        What all slopes begin with.
+    """
+
+    name = "prelu"
+    _setting = "slope"
+
+    def __init__(self, slope: float = 0.25) -> None:
+        self.slope = check_number("slope", slope)
+
+
 class ELU(Activation):
     """a = z where z > 0, else alpha (e^z - 1); f' = 1 or a + alpha.
 

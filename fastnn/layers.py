@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastnn import activations
+from fastnn._core.kernels import get_coefficient_kind
 from fastnn._validate import check_int, check_number
 from fastnn.activations import get_activation
 from fastnn.initializers import check_initializer, describe_initializer
@@ -94,12 +95,14 @@ class Dense(Layer):
         A writable view of the network's parameters. Courses that write W[to, from] mean
         ``weight.T``.
     bias : ndarray (units,) or None
-    weight_grad, bias_grad : ndarray
+    slope : ndarray (units,) or None
+        Of the activation, where it is learnt (`fastnn.PReLU`).
+    weight_grad, bias_grad, slope_grad : ndarray
         What `Network.backward` computed last; the same shapes.
     """
 
     kind = "dense"
-    parameter_names = ("weight", "bias")
+    parameter_names = ("weight", "bias", "slope")
 
     def __init__(
         self,
@@ -131,11 +134,18 @@ class Dense(Layer):
         }
 
     def parameter_shapes(self, n_in: int) -> list[tuple[int, ...] | None]:
-        return [(n_in, self.units), (self.units,) if self.use_bias else None]
+        learnt = get_coefficient_kind(self.activation.name) == "learnt"
+        return [
+            (n_in, self.units),
+            (self.units,) if self.use_bias else None,
+            (self.units,) if learnt else None,
+        ]
 
     def _reset(self) -> None:
         if self.bias is not None:
             self.bias[...] = 0
+        if self.slope is not None:
+            self.slope[...] = self.activation.coefficient
 
     @property
     def weight(self) -> np.ndarray:
@@ -148,6 +158,14 @@ class Dense(Layer):
     @property
     def weight_grad(self) -> np.ndarray:
         return self._view("weight_grad")
+
+    @property
+    def slope(self) -> np.ndarray | None:
+        return self._view("slope")
+
+    @property
+    def slope_grad(self) -> np.ndarray | None:
+        return self._view("slope_grad")
 
     @property
     def bias_grad(self) -> np.ndarray | None:
@@ -194,6 +212,11 @@ class Activation(Layer):
     def __init__(self, activation: str | activations.Activation) -> None:
         super().__init__()
         self.activation = get_activation(activation)
+        if get_coefficient_kind(self.activation.name) == "learnt":
+            raise ValueError(
+                f"activation is {self.activation!r}, which learns: it needs a Dense to belong to, "
+                "such as Dense(units, 'prelu')"
+            )
 
     def settings(self) -> dict:
         return {"activation": self.activation.describe()}

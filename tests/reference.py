@@ -42,6 +42,14 @@ def leaky_relu_gradient(delta, a, slope):
     return np.where(a > 0, delta, slope * delta + 0 * a)
 
 
+def prelu_gradient(delta, z, slope):
+    return leaky_relu_gradient(delta, z, slope)
+
+
+def prelu_slope(delta, z):
+    return delta * np.minimum(z, 0)
+
+
 def elu(z, alpha):
     return np.where(z > 0, z, alpha * np.expm1(np.minimum(z, 0)))
 
@@ -185,6 +193,7 @@ ACTIVATIONS = {
     "identity": Activation(identity, identity_gradient),
     "relu": Activation(relu, relu_gradient),
     "leaky_relu": Activation(leaky_relu, leaky_relu_gradient, coefficient=0.01),
+    "prelu": Activation(leaky_relu, prelu_gradient, needs_input=True, coefficient=0.25),
     "elu": Activation(elu, elu_gradient, coefficient=1.0),
     "selu": Activation(selu, selu_gradient),
     "gelu": Activation(gelu, gelu_gradient, needs_input=True),
@@ -223,7 +232,7 @@ def differentiate(name, delta, z, a):
 
 def add_weights(pair, x):
     """z = x W + b."""
-    weight, bias = pair
+    weight, bias = pair[:2]
     return x @ weight + (0 if bias is None else bias)
 
 
@@ -246,8 +255,10 @@ def backward(parameters, activations, loss, x, targets):
     for i in reversed(range(len(parameters))):
         weight, bias = parameters[i]
         z = add_weights(parameters[i], outputs[i])
+        slopes = [prelu_slope(delta, z).sum(axis=0)] if activations[i] == "prelu" else []
         delta = differentiate(activations[i], delta, z, outputs[i + 1])
-        gradients.insert(0, (outputs[i].T @ delta, None if bias is None else delta.sum(axis=0)))
+        found = [outputs[i].T @ delta, None if bias is None else delta.sum(axis=0)]
+        gradients.insert(0, (*found, *slopes))
         delta = delta @ weight.T
     return row_losses.mean(), gradients
 

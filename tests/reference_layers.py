@@ -39,7 +39,7 @@ def forward(layers, parameters, x, seed, step):
     for i, (layer, values) in enumerate(zip(layers, parameters, strict=True)):
         a, cache = outputs[-1], None
         if layer["kind"] == "dense":
-            weight, bias = values
+            weight, bias = values[:2]
             a = a @ weight + (0 if bias is None else bias)
         elif layer["kind"] == "dropout":
             cache = draw_mask(seed, step, i, *a.shape, layer["rate"])
@@ -63,7 +63,7 @@ def backward(layers, parameters, loss, x, targets, seed=0, step=0):
         delta = reference.differentiate(layer["activation"], delta, z, outputs[i + 1])
         found = []
         if layer["kind"] == "dense":
-            found = [x.T @ delta, None if values[1] is None else delta.sum(axis=0)]
+            found = [x.T @ delta, None if values[1] is None else delta.sum(axis=0), None]
             delta = delta @ values[0].T
         elif layer["kind"] == "dropout":
             delta = delta * cache

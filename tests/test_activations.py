@@ -156,6 +156,11 @@ def test_functions_of_any_length(isa, dtype, name, rng):
 # --- kernels -------------------------------------------------------------------------------------
 
 
+def count_gap(matrix):
+    """How much further apart rows lie than they are long."""
+    return matrix.strides[0] // matrix.itemsize - matrix.shape[1]
+
+
 class Case:
     """One activation with coefficients, another for each column, and its oracle."""
 
@@ -174,7 +179,10 @@ class Case:
         probes.activation_forward(self.name, z, a, self.coefficients)
 
     def backward(self, delta, source):
-        probes.activation_backward(self.name, delta, source, self.coefficients)
+        self.slopes = None
+        if kernels.get_coefficient_kind(self.name) == "learnt":
+            self.slopes = Guarded(np.zeros(delta.shape, delta.dtype), gap=count_gap(delta)).view
+        probes.activation_backward(self.name, delta, source, self.coefficients, self.slopes)
 
     def value(self, z):
         return self.oracle.value(z.astype(np.longdouble), *self.list_coefficients())
@@ -246,6 +254,9 @@ def test_activation_backward(isa, dtype, name, rng):
             exact = case.gradient(incoming, before)
             tolerance = 4 * eps * scale_of_gradient(name, incoming, before, exact)
             assert (np.abs(delta.view - exact) <= tolerance).all(), (rows, cols)
+            if case.slopes is not None:
+                expected = reference.prelu_slope(incoming, before)
+                np.testing.assert_array_equal(case.slopes, expected)
             assert common.same_bits(source.view, before)
             delta.check()
 
@@ -313,6 +324,46 @@ def test_activation_of_any_values(data, name, dtype):
     if name == "softmax":
         sums = a.sum(axis=1, dtype=np.longdouble)
         assert (np.abs(sums - 1) <= 4 * np.finfo(dtype).eps).all()
+
+
+# --- learnt slopes -------------------------------------------------------------------------------
+
+
+def fit_slopes(n_threads, explicit=False):
+    """A network with PReLU, wide enough for a second thread, after two epochs."""
+    rng = np.random.default_rng(3)
+    X, y = rng.standard_normal((150, 40)), rng.standard_normal((150, 3))
+    layers = [fastnn.Dense(300, "prelu"), fastnn.Dense(130, fastnn.PReLU(-0.5)), fastnn.Dense(3)]
+    net = fastnn.Network(layers, "mse", n_features=40, n_threads=n_threads)
+    optimizer = fastnn.SGD(0.003)
+    if not explicit:
+        net.fit(X, y, epochs=2, batch_size=32, optimizer=optimizer, shuffle=False)
+        return net
+    for start in [*range(0, 150, 32)] * 2:
+        net.forward(X[start : start + 32], y[start : start + 32])
+        net.backward()
+        optimizer.step(net)
+    return net
+
+
+def test_C08_the_slope_of_prelu_is_learnt(isa, tmp_path):
+    """The same bits for any number of threads and in the explicit loop; saved and counted."""
+    net = fit_slopes(1)
+    assert np.ptp(net.layers[0].slope) > 0
+    assert (net.layers[1].slope != -0.5).any()
+    for other in [fit_slopes(2), fit_slopes(4), fit_slopes(1, explicit=True)]:
+        assert common.same_bits(other.parameter_vector, net.parameter_vector)
+    assert len(net.parameter_vector) == 41 * 300 + 300 + 301 * 130 + 130 + 131 * 3
+    net.save(tmp_path / "net")
+    again = fastnn.load(tmp_path / "net")
+    assert common.same_bits(again.layers[1].slope, net.layers[1].slope)
+    net.reset()
+    assert (net.layers[1].slope == -0.5).all()
+
+
+def test_prelu_needs_a_dense_layer():
+    with pytest.raises(ValueError, match="which learns: it needs a Dense"):
+        fastnn.Activation("prelu")
 
 
 # --- settings ------------------------------------------------------------------------------------

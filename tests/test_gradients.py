@@ -16,7 +16,14 @@ from fastnn._core import kernels
 ACTIVATIONS = kernels.list_activations()
 LOSSES = kernels.list_losses()
 # where the derivative jumps; that of sign is a surrogate, which no difference quotient shows
-KINKS = {"relu": [0], "leaky_relu": [0], "elu": [0], "selu": [0], "hard_sigmoid": [-3, 3]}
+KINKS = {
+    "relu": [0],
+    "leaky_relu": [0],
+    "prelu": [0],
+    "elu": [0],
+    "selu": [0],
+    "hard_sigmoid": [-3, 3],
+}
 KINKS["sign"] = [-1, 0, 1]
 DIFFERENTIABLE = [name for name in ACTIVATIONS if name not in ("sign", "exponential")]
 

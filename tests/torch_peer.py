@@ -41,7 +41,8 @@ ACTIVATIONS: dict[str, Callable] = {
     "tanh": torch.tanh,
     "softmax": lambda z: torch.softmax(z, -1),
 }
-NO_ACTIVATION = {"sign", "exponential"}  # a derivative of our own; explodes in a stack
+# A derivative of our own choice; explodes in a stack; has a parameter of its own.
+NO_ACTIVATION = {"sign", "exponential", "prelu"}
 KINKED_ACTIVATIONS = {"relu", "leaky_relu", "elu", "selu", "hard_sigmoid"}
 RUNAWAY_ACTIVATIONS = {"log_softmax"}  # layers of it diverge here in any free steps
 

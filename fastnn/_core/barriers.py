@@ -25,7 +25,11 @@ class Phase:
 
 
 def list_accesses(phase: Phase, layers) -> list[tuple[str, str, tuple[int, ...], bool]]:
-    """(buffer, axis by which threads share it, bounds, written) of everything a phase touches."""
+    """(buffer, axis by which threads share it, bounds, written) of everything a phase touches.
+
+    "b" is the bias and the learnt coefficients of the activation. Phases that read coefficients to
+    get a delta need not say so: `bias`, which writes them, reads that delta.
+    """
     i, bounds, kind = phase.layer, phase.bounds, phase.kind
     by_rows = phase.axis == "rows"
 

@@ -12,7 +12,7 @@ cdef class Binding:
     cdef DenseLayer *layers
     cdef Py_ssize_t n_layers
     cdef object memory       # every array that a pointer in `layers` points into
-    cdef object parameters   # (weight, bias) views of the network, per layer
+    cdef object parameters   # views of the network's, per layer
     cdef readonly object outputs  # (rows, n_out) of each layer: what its last forward pass gave
     cdef object slots, slot_panels  # what the optimizer keeps: views like `parameters`, and packed
     cdef object panels       # packed copies of the weights, per layer, or None

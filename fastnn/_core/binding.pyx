@@ -54,13 +54,13 @@ cdef class Binding:
     Parameters
     ----------
     plan : Plan
-    parameters : list of (weight, bias)
+    parameters : list of (weight, bias, slope)
         Views of the network's parameters, weight (n_in, n_out), bias (n_out,) or None. One
-        vector behind the end of each weight must be readable. (gain, shift) of norms, with the
-        running mean and variance behind them in batch norm.
-    gradients : list of (weight_grad, bias_grad) or None
-        Where gradients go that are kept: those of biases, and those of weights when the caller
-        updates or BLAS computes them. None: there are none, in prediction.
+        vector behind the end of each weight must be readable. (gain, shift, None) of norms, with
+        the running mean and variance behind them in batch norm.
+    gradients : list of (weight_grad, bias_grad, slope_grad) or None
+        Where gradients go that are kept: those of biases and slopes, and those of weights when the
+        caller updates or BLAS computes them. None: there are none, in prediction.
     rows : int
         Rows that scratch is made for.
     packed : bool
@@ -149,8 +149,8 @@ cdef class Binding:
         cdef DenseLayer *layer = self.layers + i
         cdef Py_ssize_t width = layer.vector_width
         index = self.plan.layers[i].shape.index
-        weight, bias = self.parameters[index][:2]
-        weight_grad, bias_grad = gradients[index] if gradients else (None, None)
+        weight, bias, slope = self.parameters[index][:3]
+        weight_grad, bias_grad, slope_grad = gradients[index] if gradients else (None,) * 3
         layer.packed = self.packed and not layer.blas
         n_packed = (layer.n_out + width - 1) // width * width * layer.n_in
         self.panels[i] = allocate(n_packed, self.dtype) if layer.packed else None
@@ -162,7 +162,10 @@ cdef class Binding:
         layer.bias = address(bias)
         layer.weight_grad = address(weight_grad)
         layer.bias_grad = address(bias_grad)
-        self.keep((weight, bias, weight_grad, bias_grad))
+        if slope is not None:
+            layer.coefficients = address(slope)
+            layer.coefficients_grad = address(slope_grad)
+        self.keep((weight, bias, slope, weight_grad, bias_grad, slope_grad))
         if training and self.plan.layers[i].input_gradient and not layer.blas:
             n_transposed = (layer.n_in + width - 1) // width * width * layer.n_out
             layer.weight_transposed = address(self.keep(allocate(n_transposed, self.dtype)))
@@ -170,8 +173,8 @@ cdef class Binding:
     def bind_norm(self, Py_ssize_t i, gradients, Py_ssize_t rows, bint training):
         cdef DenseLayer *layer = self.layers + i
         shape = self.plan.layers[i].shape
-        gain, shift, *running = self.parameters[shape.index]
-        gain_grad, shift_grad = gradients[shape.index] if gradients else (None, None)
+        gain, shift, _, *running = self.parameters[shape.index]
+        gain_grad, shift_grad = gradients[shape.index][:2] if gradients else (None, None)
         layer.weight = address(gain)
         layer.bias = address(shift)
         layer.weight_grad = address(gain_grad)
@@ -207,6 +210,10 @@ cdef class Binding:
             layer.delta_rows = <void **>address(delta_rows)
         if training and kernels.needs_input(planned.shape.activation):
             layer.source = address(self.keep(allocate(rows * layer.stride, self.dtype)))
+        if training and kernels.get_coefficient_kind(planned.shape.activation) == "learnt":
+            layer.coefficient_delta = address(
+                self.keep(allocate(rows * layer.stride, self.dtype))
+            )
         if training and planned.cut == "inputs":
             layer.partial_size = rows * layer.stride
             n_chunks = count_chunks(layer.n_in, layer.chunk)

@@ -157,11 +157,16 @@ cdef void update_vector(const Step *step, real *value, Py_ssize_t n) noexcept no
 
 cdef void bias_block(const Step *step, const DenseLayer *layer, Py_ssize_t start, Py_ssize_t stop,
                      const real *tag) noexcept nogil:
-    """The gradient of b[columns], and the update."""
+    """The gradients of b[columns] and of learnt coefficients there, and the updates."""
     if layer.bias != NULL:
         column_sums(step.kernels, <const real *>layer.delta + start, layer.stride, step.batch,
                     stop - start, <real *>layer.bias_grad + start, <real>1, <real>0)
         update_vector(step, <real *>layer.bias + start, stop - start)
+    if layer.coefficient_delta != NULL:
+        column_sums(step.kernels, <const real *>layer.coefficient_delta + start, layer.stride,
+                    step.batch, stop - start, <real *>layer.coefficients_grad + start, <real>1,
+                    <real>0)
+        update_vector(step, <real *>layer.coefficients + start, stop - start)
 
 
 cdef void gain_block(const Step *step, const DenseLayer *layer, Py_ssize_t start, Py_ssize_t stop,

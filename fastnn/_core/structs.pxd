@@ -73,6 +73,7 @@ ctypedef struct DenseLayer:
     void *source           # z, which f' is computed from; `output` itself where that will do
     void *delta            # the same shape: dL/dz
     void *coefficients     # (n_out) of the activation, or NULL
+    void *coefficients_grad  # (n_out) where they are learnt, or NULL
     void *coefficient_delta  # (batch, n_out): each row's part of dL/d coefficients, or NULL
     void **output_rows     # (batch) pointers to the rows of output
     void **delta_rows
