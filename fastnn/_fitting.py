@@ -103,7 +103,7 @@ class Fitting:
         DivergenceWarning
             When the loss ends more than a tenth above that of the first epoch.
         """
-        options = {
+        options: dict[str, Any] = {
             "epochs": _validate.check_int("epochs", epochs, 1),
             "batch_size": check_batch_size(batch_size),
             "optimizer": check_optimizer(optimizer),

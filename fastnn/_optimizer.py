@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 import numpy as np
 
@@ -22,17 +23,17 @@ class Optimizer:
         Steps made so far.
     """
 
-    #: Entry of ``csrc/lists/optimizers.def``, and what its slots are called.
-    kernel: str
-    slot_names: tuple[str, ...] = ()
+    #: Entry of ``csrc/lists/optimizers.def``, and what its slots are called. Here and below, some
+    #: optimizers have a property instead.
+    kernel: Any
+    slot_names: Any = ()
     #: Weight decay that is added to the gradient, and that which shrinks the weights themselves.
-    coupled_decay = 0.0
-    decoupled_decay = 0.0
+    coupled_decay: Any = 0.0
+    decoupled_decay: Any = 0.0
 
-    def __init__(self, learning_rate: float, clip_value=None, clip_norm=None) -> None:
+    def __init__(self, learning_rate: float, clip_value=None) -> None:
         self.learning_rate = learning_rate
         self.clip_value = _check_optional("clip_value", clip_value)
-        self.clip_norm = _check_optional("clip_norm", clip_norm)
         self.reset()
 
     def __repr__(self) -> str:
@@ -148,7 +149,7 @@ class Optimizer:
 
     def is_plain(self) -> bool:
         """Whether a step is no more than w <- keep w - rate g, which BLAS and tiles do alone."""
-        return self.kernel == "sgd" and self.clip_value is None and self.clip_norm is None
+        return self.kernel == "sgd" and self.clip_value is None
 
     def list_coefficients(self, n_steps: int, rates) -> np.ndarray:
         """Coefficients of the next steps: `fastnn._coefficients.make_table`."""

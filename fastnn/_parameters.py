@@ -99,7 +99,7 @@ def _make_views(arena, shapes):
     """Views of `arena`, one behind the other."""
     start, views = 0, []
     for group in shapes:
-        made = []
+        made: list = []
         for shape in group:
             if shape is None:
                 made.append(None)

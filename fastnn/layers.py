@@ -102,6 +102,7 @@ class Dense(Layer):
     """
 
     kind = "dense"
+    units: int
     parameter_names = ("weight", "bias", "slope")
 
     def __init__(

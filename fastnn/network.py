@@ -155,10 +155,10 @@ class Network(Fitting):
         self.seed = seed
         self._epoch = self._step = 0
         self.history = None
-        for i, layer in enumerate(self.layers):
-            layer._reset()
-            if i in initial:
-                layer.weight[...] = initial[i]
+        for each in self.layers:
+            each._reset()
+        for i, weight in initial.items():
+            dense[i].weight[...] = weight
 
     def _require_built(self) -> Parameters:
         if self._parameters is None:

@@ -17,11 +17,12 @@ from fastnn._core.plan import choose_stride
 from fastnn._core.binding cimport Binding, address
 from fastnn._core.fastnn cimport FNN_N_COEFFICIENTS, fnn_coefficients
 from fastnn._core.phase_lists cimport PhaseList, Phases, fnn_barrier, run_list
-from fastnn._core.structs cimport Step, sum_weights
+from fastnn._core.structs cimport Step, set_scale, sum_weights
 from fastnn._core.worker cimport Run, work_in_parallel
 
 cdef extern from "threads.h" nogil:
     int fnn_has_openmp()
+    double fnn_read_clock()
 
 
 def has_openmp():
