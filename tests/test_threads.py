@@ -165,3 +165,13 @@ def test_a_forked_child_trains_and_predicts_the_same(rng):
         assert child.exitcode == 0
     finally:
         child.kill()
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 3])
+def test_several_threads_find_the_first_nonfinite_number(monkeypatch, n_threads):
+    monkeypatch.setattr(_threads, "_PARALLEL_SCAN", 10)
+    numbers = np.ones(50, "float32")
+    assert _threads.find_nonfinite(numbers, n_threads) == -1
+    for place in [49, 33, 20, 17, 16, 0]:  # the first of all that are there by then
+        numbers[place] = np.nan
+        assert _threads.find_nonfinite(numbers, n_threads) == place

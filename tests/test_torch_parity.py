@@ -111,8 +111,11 @@ def test_single_steps(activation, loss, dtype):
         for rival in rivals:
             net.parameter_vector[...] = start
             exact = rival.step_both(net, start, gradient)
-            rounding = np.finfo(dtype).eps * np.linalg.norm(start)
             step = net.parameter_vector - start
+            rounding = np.finfo(dtype).eps * np.linalg.norm(start)
+            if not rival.pair.smooth:  # the sign of a gradient that is zero but for rounding
+                defined = gradient.abs() > ROOM[dtype] * gradient.norm()
+                step, exact = step[defined.numpy()], exact[defined]
             assert_near(step, exact, ROOM[dtype], rival.pair.name, rounding)
 
 
