@@ -67,6 +67,13 @@ def test_loss(isa, dtype, loss, rng):
                 check_loss(loss, output, labels, targets, 1 / (rows + 2), None)
 
 
+def test_cross_entropy_of_targets_of_any_sum(isa, dtype, rng):
+    for cols in SIDES:
+        output = (3 * rng.standard_normal((3, cols))).astype(dtype)
+        targets = rng.uniform(0, 3, (3, cols)).astype(dtype)
+        check_loss("softmax_cross_entropy", output, None, targets, 0.3, None)
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 def test_settings_and_weights_of_a_loss(isa, dtype, loss, rng):
     for cols in SIDES:

@@ -21,6 +21,7 @@ from fastnn._core.structs cimport Step, set_scale, sum_weights
 from fastnn._core.worker cimport Run, work_in_parallel
 
 cdef extern from "threads.h" nogil:
+    double fnn_read_clock()
     int fnn_has_openmp()
     double fnn_read_clock()
 
