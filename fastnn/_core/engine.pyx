@@ -23,7 +23,6 @@ from fastnn._core.worker cimport Run, work_in_parallel
 cdef extern from "threads.h" nogil:
     double fnn_read_clock()
     int fnn_has_openmp()
-    double fnn_read_clock()
 
 
 def has_openmp():
