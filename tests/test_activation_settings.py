@@ -1,36 +1,14 @@
 """Activations of layers: learnt slopes, names and objects, what is saved."""
 
-Inputs lie in guarded memory at unaligned addresses, in rows further apart than they are long.
-"""
-
-import functools
-
 import common
-import mpmath
 import numpy as np
 import pytest
-import reference
-import scipy.special
-from common import SIDES, Guarded
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 import fastnn
 from fastnn import activations
-from fastnn._core import kernels, probes
+from fastnn._core import kernels
 
-ROWS = [1, 2, 3, 7, 17]
 ACTIVATIONS = kernels.list_activations()
-# |z| beyond which each is flat, or its output no normal number
-REACH = dict.fromkeys(ACTIVATIONS, 12) | {
-    "identity": 100, "relu": 100, "leaky_relu": 100, "sigmoid": 80, "silu": 80, "softplus": 80,
-    "softmax": 40, "softsign": 100, "arctan": 100,
-    "exponential": 80,
-}  # fmt: skip
-
-
-# --- learnt slopes -------------------------------------------------------------------------------
 
 
 def fit_slopes(n_threads, explicit=False):
