@@ -6,7 +6,7 @@ import numbers
 
 import numpy as np
 
-from fastnn import _scaling, _validate
+from fastnn import _scaling, _validate, _weights
 from fastnn._core.kernels import shuffle_indices
 from fastnn._scaling import Scaling
 
@@ -20,7 +20,7 @@ class FitData:
     ----------
     net : Network
         Nothing of it is changed.
-    X, y, validation
+    X, y, validation, sample_weight, class_weight
         As users hand them to `fit`.
     classes : ndarray or None
 
@@ -28,24 +28,30 @@ class FitData:
     ----------
     X, labels, targets : ndarray
         One of the last two is None.
+    weights : float64 ndarray (n_rows,) or None
     validation : (X, labels, targets) or None
     classes : ndarray or None
     input_scaling, target_scaling : Scaling or None
         The network's, or fitted to the training rows where it has none yet.
     """
 
-    def __init__(self, net, X, y, classes, validation) -> None:
+    def __init__(
+        self, net, X, y, classes, validation, sample_weight=None, class_weight=None
+    ) -> None:
         self._net = net
         X, own = net._check_unscaled(X)
         labels, targets, self.classes = net._check_y(y, len(X), classes)
+        weights = _weights.as_weights(sample_weight, len(X))
         held_out = None
         if isinstance(validation, numbers.Real) and not isinstance(validation, bool):
             rows, held_rows = split_rows(validation, len(X), net.seed)
             held_out = tuple(_take(array, held_rows) for array in (X, labels, targets))
             X, labels, targets = (_take(array, rows) for array in (X, labels, targets))
+            weights = _take(weights, rows)
             own = True
         elif validation is not None:
             held_out = self._check_validation(validation, X.shape[1])
+        self.weights = _weights.combine(weights, class_weight, labels, self.classes)
         self._scale(X, own, labels, targets, held_out)
 
     def _check_validation(self, validation, n_features: int):

@@ -40,6 +40,8 @@ class Fitting:
         batch_size: int | str = 32,
         optimizer: Optimizer | None = None,
         validation=None,
+        sample_weight=None,
+        class_weight=None,
         callbacks=(),
         tol: float | None = None,
         patience: int = 5,
@@ -63,6 +65,14 @@ class Fitting:
         validation : (X, y) or float, optional
             Evaluated after each epoch. A share of the rows, between 0 and 1, is drawn by the seed,
             the same in every fit of as many rows, and not trained on.
+        sample_weight : array-like (n_rows,), optional
+            How much each row counts, at least 0. The loss of a batch is the weighted mean of its
+            rows (``reduction="sum"``: the weighted sum), so that a weight of 2 is the row twice
+            and 0 leaves it out, but for batch norm and scaling. Not of validation rows.
+        class_weight : dict of label to weight, or "balanced", optional
+            Factors of the rows of each class, 1 where none is given. "balanced" lets all classes
+            among the rows to train on count alike: n_rows / (n_classes * rows of the class), as in
+            scikit-learn. Needs class labels (or one-hot rows).
         callbacks : list of Callback or function
             See `fastnn.callbacks.Callback`. A function is called after each epoch.
         tol : float, optional
@@ -83,7 +93,7 @@ class Fitting:
         Returns
         -------
         History
-            One row per epoch: epoch, loss (the mean over the epoch), seconds, learning_rate, and
+            One row per epoch: epoch, loss (the weighted mean over it), seconds, learning_rate, and
             val_loss and val_accuracy where there is a validation set. ``stop_reason`` says why
             training ended, ``converged`` whether by `tol`.
 
@@ -112,7 +122,7 @@ class Fitting:
         }
         n_restarts = _validate.check_int("n_restarts", n_restarts, 1)
         _restarts.check_callbacks(n_restarts, options["callbacks"])
-        data = FitData(self, X, y, self.classes, validation)
+        data = FitData(self, X, y, self.classes, validation, sample_weight, class_weight)
         self._begin_fitting()
         try:
             self._accept(data, options["optimizer"])

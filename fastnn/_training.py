@@ -75,6 +75,7 @@ class Training:
             data.X,
             data.labels,
             data.targets,
+            data.weights,
             batch_size=batch_size,
             seed=net.seed,
             shuffle=shuffle,

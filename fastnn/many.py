@@ -17,6 +17,7 @@ import numpy as np
 
 from fastnn import _threads
 from fastnn._validate import as_matrix
+from fastnn._weights import as_weights
 from fastnn.history import History
 from fastnn.network import Network
 
@@ -27,6 +28,7 @@ def fit_many(
     y,
     *,
     rows=None,
+    sample_weight=None,
     optimizer=None,
     callbacks=(),
     n_threads: int | None = None,
@@ -44,6 +46,8 @@ def fit_many(
     rows : sequence of array-like, optional
         The rows that each network is trained on: integers or booleans, one array per network, as
         for the folds of a cross-validation.
+    sample_weight : array-like (n_rows,), optional
+        As in `Network.fit`, of all rows of X.
     optimizer : optimizer or sequence of optimizers, optional
         One per network, or one for all, of which each gets a copy.
     callbacks : list of Callback or function
@@ -71,7 +75,7 @@ def fit_many(
     if len({id(net) for net in networks}) != len(networks):
         raise ValueError("networks holds the same network twice; make one for each training")
     optimizers = _one_for_each("optimizer", optimizer, len(networks))
-    parts = _select_rows(rows, networks, X, y)
+    parts = _select_rows(rows, networks, X, y, sample_weight)
     n_workers = _threads.check_n_threads(n_threads) or _threads.count_available()
 
     def make_fit(net, optimizer, part):
@@ -79,7 +83,7 @@ def fit_many(
             n_threads, net.n_threads = net.n_threads, 1
             try:
                 return net.fit(
-                    *part, optimizer=optimizer, callbacks=copy.deepcopy(callbacks), **options
+                    **part, optimizer=optimizer, callbacks=copy.deepcopy(callbacks), **options
                 )
             finally:
                 net.n_threads = n_threads
@@ -103,12 +107,16 @@ def _one_for_each(name: str, value, n: int) -> list:
     return list(value)
 
 
-def _select_rows(rows, networks, X, y) -> list[tuple]:
-    """(X, y) for each network; X is converted once where all networks want the same of it."""
+def _select_rows(rows, networks, X, y, sample_weight) -> list[dict]:
+    """Data of each network; X is converted once where all networks want the same of it."""
     dtypes = {net.dtype for net in networks}
     if len(dtypes) == 1 and not any(net.scale_inputs for net in networks):
         X = as_matrix(X, "X", dtypes.pop())
     if rows is None:
-        return [(X, y)] * len(networks)
-    X, y = np.asarray(X), np.asarray(y)
-    return [(X[part], y[part]) for part in _one_for_each("rows", list(rows), len(networks))]
+        return [{"X": X, "y": y, "sample_weight": sample_weight}] * len(networks)
+    arrays = {"X": np.asarray(X), "y": np.asarray(y)}
+    weights = as_weights(sample_weight, len(arrays["X"]))
+    if weights is not None:
+        arrays["sample_weight"] = weights
+    parts = _one_for_each("rows", list(rows), len(networks))
+    return [{name: array[part] for name, array in arrays.items()} for part in parts]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastnn import _programs, _saving, _scaling, _summary, _threads, _validate
+from fastnn import _programs, _saving, _scaling, _summary, _threads, _validate, _weights
 from fastnn._data import scale
 from fastnn._fitting import Fitting
 from fastnn._parameters import Parameters
@@ -310,16 +310,18 @@ class Network(Fitting):
         self.loss.require_probabilities()
         return spread_probabilities(self._run(X, "means"), self.loss)
 
-    def evaluate(self, X, y) -> dict[str, float]:
+    def evaluate(self, X, y, sample_weight=None) -> dict[str, float]:
         """The "loss" on (X, y) and, for classifiers, the share of right answers, "accuracy".
 
-        Of multilabel rows each output is an answer of its own.
+        Of multilabel rows each output is an answer of its own. `sample_weight` (n_rows,) says how
+        much each row counts in both.
         """
         self._require_built()
         X, labels, targets, _ = self._encode(X, y)
+        weights = _weights.as_weights(sample_weight, len(X))
         self._check_readable()
         scores = self._predictors.run(X, self._shapes["scores"], self.n_threads)
-        return _programs.score(scores, self.loss, labels, targets)
+        return _programs.score(scores, self.loss, labels, targets, weights)
 
     def freeze(self) -> FrozenNetwork:
         """A copy of this network as it is now that predicts with the least delay.

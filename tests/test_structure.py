@@ -37,7 +37,7 @@ PYTHON_ROWS = [
     ["_optimizer"],
     ["_coefficients"],
     ["layers", "losses", "history", "model_file", "_threads"],
-    ["_labels", "initializers", "activations"],
+    ["_labels", "_weights", "initializers", "activations"],
     ["_atomic", "_validate", "_version"],
     ["_core.probes"],
     ["_core.frozen"],

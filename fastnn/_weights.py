@@ -1,0 +1,95 @@
+"""How much each row counts: weights of rows and of classes, checked and multiplied."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastnn._validate import check_number, describe_special, real_array
+
+
+def as_weights(sample_weight, n_rows: int) -> np.ndarray | None:
+    """Return weights of rows as float64 (n_rows,), a copy; None stays None.
+
+    Raises
+    ------
+    TypeError
+        For entries that are no real numbers.
+    ValueError
+        For another shape, a negative or non-finite weight, or where all are 0.
+    """
+    if sample_weight is None:
+        return None
+    array = real_array(sample_weight, "sample_weight")
+    if array.shape != (n_rows,):
+        raise ValueError(
+            f"sample_weight has shape {array.shape}; expected ({n_rows},), one for each row of X"
+        )
+    weights = np.array(array, dtype=np.float64)
+    fits = np.isfinite(weights) & (weights >= 0)
+    if not fits.all():
+        row = int(fits.argmin())
+        value = weights[row]
+        found = f"{value:g}" if np.isfinite(value) else describe_special(value)
+        raise ValueError(
+            f"sample_weight contains {found} at row {row}; expected finite numbers of at least 0"
+        )
+    _check_total(weights, "sample_weight")
+    return weights
+
+
+def combine(weights, class_weight, labels, classes) -> np.ndarray | None:
+    """Multiply checked weights of rows by those of their classes.
+
+    Parameters
+    ----------
+    weights : float64 ndarray (n_rows,) or None
+    class_weight : dict, "balanced" or None
+        As users hand it to `fit`.
+    labels : int32 ndarray (n_rows,) or None
+        Indices into `classes`; None where targets are no labels.
+    classes : ndarray or None
+
+    Returns
+    -------
+    ndarray (n_rows,) or None
+        None: all rows count alike.
+    """
+    if class_weight is not None:
+        if labels is None:
+            raise ValueError(
+                "class_weight needs class labels as y, one in each row; use sample_weight"
+            )
+        by_class = _weigh_classes(class_weight, labels, classes)[labels]
+        with np.errstate(over="ignore"):  # told below
+            weights = by_class if weights is None else weights * by_class
+    if weights is not None:
+        _check_total(weights, "rows to train on")
+    return weights
+
+
+def _weigh_classes(class_weight, labels, classes) -> np.ndarray:
+    """A weight for each class."""
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        counts = np.bincount(labels, minlength=len(classes))
+        return len(labels) / (np.count_nonzero(counts) * counts.clip(min=1))
+    if not isinstance(class_weight, dict):
+        raise TypeError(
+            f"class_weight must be a dict of label: weight, or 'balanced'; got {class_weight!r}"
+        )
+    known = classes.tolist()
+    weights = np.ones(len(known))
+    for label, weight in class_weight.items():
+        if label not in known:
+            raise ValueError(f"class_weight has the label {label!r}; the classes are {known}")
+        weights[known.index(label)] = check_number(f"class_weight[{label!r}]", weight, low=0)
+    return weights
+
+
+def _check_total(weights: np.ndarray, name: str) -> None:
+    """Refuse weights that no loss can be divided by."""
+    with np.errstate(over="ignore"):
+        total = weights.sum()
+    if total == 0:
+        raise ValueError(f"{name}: all weights are 0; expected at least one row that counts")
+    if not np.isfinite(total):
+        raise ValueError(f"{name}: the weights add up to infinity; scale them down")
