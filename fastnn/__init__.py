@@ -28,6 +28,7 @@ from fastnn.batches import batches
 from fastnn.callbacks import Callback, EarlyStopping
 from fastnn.checkpoint import Checkpoint
 from fastnn.divergence import DivergenceError, DivergenceWarning
+from fastnn.encoding import from_one_hot, one_hot
 from fastnn.frozen import FrozenNetwork
 from fastnn.history import History
 from fastnn.layers import Activation, BatchNorm, Dense, Dropout, LayerNorm
@@ -102,7 +103,9 @@ __all__ = [
     "batches",
     "datasets",
     "fit_many",
+    "from_one_hot",
     "initializers",
     "load",
+    "one_hot",
     "show_config",
 ]

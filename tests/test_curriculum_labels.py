@@ -15,6 +15,31 @@ def make_passthrough(classes=None):
     return net
 
 
+def test_C03_one_hot_rows_of_strings_and_back():
+    rows = fastnn.one_hot(CITIES, classes=CITIES)
+    np.testing.assert_array_equal(rows, [(1, 0, 0), (0, 1, 0), (0, 0, 1)])
+    np.testing.assert_array_equal(fastnn.from_one_hot(rows, classes=CITIES), CITIES)
+    shuffled = ["Milan", "Madrid", "Milan"]
+    rows = fastnn.one_hot(shuffled, classes=CITIES)
+    np.testing.assert_array_equal(rows, [(0, 0, 1), (1, 0, 0), (0, 0, 1)])
+    np.testing.assert_array_equal(fastnn.from_one_hot(rows, classes=CITIES), shuffled)
+
+
+def test_C03_one_hot_rows_without_an_order():
+    np.testing.assert_array_equal(fastnn.one_hot(CITIES), [(0, 1, 0), (1, 0, 0), (0, 0, 1)])
+    np.testing.assert_array_equal(fastnn.from_one_hot([[0, 1], [1, 0], [0, 1]]), [1, 0, 1])
+
+
+@pytest.mark.parametrize("row", [[0, 0, 0], [0, 2, 0], [1, 1, 0], [1, 0, 0.5]])
+def test_C03_what_one_hot_refuses(row):
+    with pytest.raises(ValueError, match="labels contains 'Rome' at row 1; expected one of 'Mad"):
+        fastnn.one_hot(["Milan", "Rome"], classes=CITIES)
+    with pytest.raises(ValueError, match="at row 1; expected one-hot rows"):
+        fastnn.from_one_hot([[0, 1, 0], row])
+    with pytest.raises(ValueError, match="3 columns, but classes has 2 entries"):
+        fastnn.from_one_hot(np.eye(3), classes=["a", "b"])
+
+
 def test_C03_labels_in_a_given_order_and_back_again():
     """Large scores on the diagonal: each row's one-hot code is what is predicted."""
     net = make_passthrough(classes=CITIES)

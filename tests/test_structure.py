@@ -31,7 +31,7 @@ PYTHON_ROWS = [
     ["_fitting", "_saving", "_summary", "frozen"],
     ["_training", "_restarts", "_data"],
     ["_programs", "_parameters", "_scaling"],
-    ["_targets"],
+    ["_targets", "encoding"],
     ["callbacks", "divergence", "optimizers"],
     ["_adam"],
     ["_optimizer"],
