@@ -7,11 +7,11 @@ from support import BLUE, GREEN, GREY, ORANGE, load_images, run, save, tidy
 import fastnn
 
 START = 0.5
-SCHEDULES = {  # the rate of each epoch, counted from 0
-    "constant": lambda epoch: START,
-    "step": lambda epoch: START * 0.3 ** (epoch // 4),
-    "exponential": lambda epoch: START * 0.75**epoch,
-    "1/t": lambda epoch: START / (1 + 0.8 * epoch),
+SCHEDULES = {
+    "constant": None,
+    "step": fastnn.schedules.Step(0.3, every=4),
+    "exponential": fastnn.schedules.Exponential(0.75),
+    "1/t": fastnn.schedules.InverseTime(0.8),
 }
 COLOURS = dict(zip(SCHEDULES, [GREY, BLUE, ORANGE, GREEN], strict=True))
 
@@ -19,15 +19,9 @@ COLOURS = dict(zip(SCHEDULES, [GREY, BLUE, ORANGE, GREEN], strict=True))
 def train(schedule, images, epochs):
     """The rows of the history, one for each epoch."""
     X, y, X_test, y_test = images
-    net, optimizer = fastnn.Network([fastnn.Dense(100, "relu"), fastnn.Dense(10)]), fastnn.SGD()
-    rows = []
-    for epoch in range(epochs):  # fit goes on from the present weights
-        optimizer.learning_rate = schedule(epoch)
-        history = net.fit(
-            X, y, epochs=1, batch_size=32, optimizer=optimizer, validation=(X_test, y_test)
-        )
-        rows += history.epochs
-    return rows
+    net = fastnn.Network([fastnn.Dense(100, "relu"), fastnn.Dense(10)])
+    options = {"optimizer": fastnn.SGD(START), "schedule": schedule, "batch_size": 32}
+    return net.fit(X, y, epochs=epochs, validation=(X_test, y_test), **options).epochs
 
 
 def main(path="rate_schedules.png", quick=False, data=None):

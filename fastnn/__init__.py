@@ -1,6 +1,6 @@
 """fastnn: dense neural networks on CPUs, trained and served fast."""
 
-from fastnn import datasets, initializers
+from fastnn import datasets, initializers, schedules
 from fastnn._config import show_config
 from fastnn._version import __version__
 from fastnn.activations import (
@@ -25,7 +25,7 @@ from fastnn.activations import (
     Tanh,
 )
 from fastnn.batches import batches
-from fastnn.callbacks import Callback, EarlyStopping
+from fastnn.callbacks import Callback, EarlyStopping, ReduceOnPlateau
 from fastnn.checkpoint import Checkpoint
 from fastnn.divergence import DivergenceError, DivergenceWarning
 from fastnn.encoding import from_one_hot, one_hot
@@ -90,6 +90,7 @@ __all__ = [
     "RMSProp",
     "RProp",
     "ReLU",
+    "ReduceOnPlateau",
     "SiLU",
     "Sigmoid",
     "Sign",
@@ -107,5 +108,6 @@ __all__ = [
     "initializers",
     "load",
     "one_hot",
+    "schedules",
     "show_config",
 ]

@@ -12,6 +12,7 @@ from fastnn._training import Training
 from fastnn.callbacks import Callback, Convergence, check_callbacks
 from fastnn.history import History
 from fastnn.optimizers import Optimizer, check_optimizer
+from fastnn.schedules import Schedule, check_schedule
 
 
 class Fitting:
@@ -39,6 +40,7 @@ class Fitting:
         epochs: int = 10,
         batch_size: int | str = 32,
         optimizer: Optimizer | None = None,
+        schedule: Schedule | None = None,
         validation=None,
         sample_weight=None,
         class_weight=None,
@@ -62,6 +64,9 @@ class Fitting:
             that of the rows on, is gradient descent on the whole data set.
         optimizer : SGD, Adam, ..., optional
             By default ``SGD()``. Its state lives in it: a second fit with it goes on from there.
+        schedule : Schedule, optional
+            How the learning rate changes, from that of the optimizer at the start of this fit: see
+            `fastnn.schedules`. By default not at all.
         validation : (X, y) or float, optional
             Evaluated after each epoch. A share of the rows, between 0 and 1, is drawn by the seed,
             the same in every fit of as many rows, and not trained on.
@@ -93,9 +98,9 @@ class Fitting:
         Returns
         -------
         History
-            One row per epoch: epoch, loss (the weighted mean over it), seconds, learning_rate, and
-            val_loss and val_accuracy where there is a validation set. ``stop_reason`` says why
-            training ended, ``converged`` whether by `tol`.
+            One row per epoch: epoch, loss (its weighted mean), seconds, learning_rate (of the
+            epoch's first step), and val_loss and val_accuracy where there is a validation set.
+            ``stop_reason`` says why training ended, ``converged`` whether by `tol`.
 
         Raises
         ------
@@ -117,6 +122,7 @@ class Fitting:
             "epochs": _validate.check_int("epochs", epochs, 1),
             "batch_size": check_batch_size(batch_size),
             "optimizer": check_optimizer(optimizer),
+            "schedule": check_schedule(schedule),
             "shuffle": bool(shuffle),
             "callbacks": _list_watchers(callbacks, tol, patience),
         }

@@ -32,9 +32,12 @@ class Training:
     shuffle : bool
     epochs : int
     callbacks : list of Callback
+    schedule : Schedule, optional
 
     Attributes
     ----------
+    learning_rate : float
+        What the schedule starts from, or else the rate itself. Callbacks may write it.
     start, position : int
         Steps of the network before this fit, and by now; counted over all its epochs.
     settings : dict
@@ -42,7 +45,17 @@ class Training:
     """
 
     def __init__(
-        self, net, data, history, *, batch_size, optimizer, shuffle, epochs, callbacks
+        self,
+        net,
+        data,
+        history,
+        *,
+        batch_size,
+        optimizer,
+        shuffle,
+        epochs,
+        callbacks,
+        schedule=None,
     ) -> None:
         n_rows = len(data.X)
         batch_size = min(batch_size or n_rows, n_rows)
@@ -51,11 +64,13 @@ class Training:
         self.steps_per_epoch = -(-n_rows // batch_size)
         self.optimizer = optimizer
         self.learning_rate = optimizer.learning_rate
+        self._schedule = schedule
         self.settings = {
             "batch_size": batch_size,
             "rows": n_rows,
             "shuffle": shuffle,
             "optimizer": [type(optimizer).__name__, optimizer.settings],
+            "schedule": None if schedule is None else repr(schedule),
         }
         self.history = history
         self._n_rows_before = len(history)
@@ -174,7 +189,8 @@ class Training:
         """Train in packed weights and bring them back, whatever happens in between."""
         net, optimizer = self.net, self.optimizer
         before = net._copy_state(), optimizer.state_dict()
-        table = optimizer.list_coefficients(n_steps, self.learning_rate)
+        rates = self._list_rates(self.position, n_steps)
+        table = optimizer.list_coefficients(n_steps, rates)
         self._binding.pack()
         try:
             losses, seconds, diverged_step = _threads.run_interruptibly(
@@ -190,9 +206,21 @@ class Training:
         net._epoch = self.position // self.steps_per_epoch
         net._step = self.position % 2**32
         return [
-            {"epoch": first + i, "loss": loss, "seconds": time, "learning_rate": self.learning_rate}
-            for i, (loss, time) in enumerate(zip(losses, seconds, strict=True))
+            {"epoch": i, "loss": loss, "seconds": time, "learning_rate": self._find_rate(i)}
+            for i, (loss, time) in enumerate(zip(losses, seconds, strict=True), first)
         ]
+
+    def _list_rates(self, position: int, n_steps: int):
+        """Learning rates of steps: an array, or one number for all."""
+        if self._schedule is None:
+            return self.learning_rate
+        return self._schedule.rates(
+            position - self.start, n_steps, self.steps_per_epoch, self.learning_rate
+        )
+
+    def _find_rate(self, epoch: int, step: int = 0) -> float:
+        position = epoch * self.steps_per_epoch + step
+        return float(np.ravel(self._list_rates(position, 1))[0])
 
     def _check_finite(self, before, diverged_step: int, n_steps: int) -> None:
         """Put the weights of before back, and raise, where these or a loss are not finite."""
@@ -209,7 +237,7 @@ class Training:
         self.optimizer.load_state_dict(state)
         start, i = divmod(self.position, self.steps_per_epoch)
         kept = f"of epoch {start}'s start" if i == 0 else f"of before epoch {start}, step {i}"
-        raise DivergenceError(epoch, step, layer, found, self.learning_rate, kept)
+        raise DivergenceError(epoch, step, layer, found, self._find_rate(epoch, step), kept)
 
     def _find_nonfinite(self, n_rows: int) -> tuple[int, str]:
         """The first layer whose weights, or outputs in the last step, are not finite."""

@@ -17,7 +17,8 @@ class Callback:
     - ``history``: its rows so far, the present epoch's in `on_epoch_end` included;
     - ``epochs``: how many were asked for; ``epoch``: the number of the present one, counted by the
       network from 0; ``step``: how many of its ``steps_per_epoch`` steps are done;
-    - ``loss``: mean loss of the last step; ``learning_rate``;
+    - ``loss``: mean loss of the last step;
+    - ``learning_rate``: what a schedule starts from, or else the rate itself; may be written;
     - ``stop(reason)``: ends the fit; the reason goes to ``history.stop_reason``.
 
     Without callbacks all epochs are one call of the engine. With `on_epoch_end` there is a call for
@@ -69,7 +70,42 @@ class FunctionCallback(Callback):
         self._function(fit)
 
 
-class EarlyStopping(Callback):
+class MetricWatcher(Callback):
+    """Base of what acts when a metric no longer improves."""
+
+    def __init__(self, monitor: str, patience: int, min_delta: float, mode: str | None) -> None:
+        self.monitor = monitor
+        self.patience = check_int("patience", patience, 1)
+        self.min_delta = check_number("min_delta", min_delta, low=0)
+        default = "max" if monitor.endswith("accuracy") else "min"
+        self.mode = default if mode is None else check_choice("mode", mode, ["min", "max"])
+        self._forget()
+
+    def _forget(self) -> None:
+        self.best: float | None = None
+        self._n_waited = 0
+
+    def on_fit_begin(self, fit) -> None:
+        self._forget()
+
+    def _improves(self, value: float) -> bool:
+        if math.isnan(value):
+            return False
+        if self.best is None:
+            return True
+        gain = self.best - value if self.mode == "min" else value - self.best
+        return gain > self.min_delta
+
+    def _read(self, row: dict) -> float:
+        if row.get(self.monitor) is None:
+            known = ", ".join(row)
+            hint = "; pass validation to fit" if self.monitor.startswith("val_") else ""
+            name = type(self).__name__
+            raise ValueError(f"{name} monitors {self.monitor!r}, but the history has {known}{hint}")
+        return float(row[self.monitor])
+
+
+class EarlyStopping(MetricWatcher):
     """End the fit when a metric no longer improves.
 
     L. Prechelt, "Early stopping - but when?" (1998), with the simplest of its criteria.
@@ -101,22 +137,13 @@ class EarlyStopping(Callback):
         restore_best: bool = True,
         mode: str | None = None,
     ) -> None:
-        self.monitor = monitor
-        self.patience = check_int("patience", patience, 1)
-        self.min_delta = check_number("min_delta", min_delta, low=0)
         self.restore_best = bool(restore_best)
-        default = "max" if monitor.endswith("accuracy") else "min"
-        self.mode = default if mode is None else check_choice("mode", mode, ["min", "max"])
-        self._forget()
+        super().__init__(monitor, patience, min_delta, mode)
 
     def _forget(self) -> None:
-        self.best: float | None = None
+        super()._forget()
         self.best_epoch: int | None = None
-        self._n_waited = 0
         self._best_state: dict | None = None
-
-    def on_fit_begin(self, fit) -> None:
-        self._forget()
 
     def on_epoch_end(self, fit) -> None:
         value = self._read(fit.history.epochs[-1])
@@ -150,22 +177,63 @@ class EarlyStopping(Callback):
         kept = {name[5:]: array for name, array in state.items() if name.startswith("kept.")}
         self._best_state = kept or None
 
-    def _improves(self, value: float) -> bool:
-        if math.isnan(value):
-            return False
-        if self.best is None:
-            return True
-        gain = self.best - value if self.mode == "min" else value - self.best
-        return gain > self.min_delta
 
-    def _read(self, row: dict) -> float:
-        if row.get(self.monitor) is None:
-            known = ", ".join(row)
-            hint = "; pass validation to fit" if self.monitor.startswith("val_") else ""
-            raise ValueError(
-                f"EarlyStopping monitors {self.monitor!r}, but the history has {known}{hint}"
-            )
-        return float(row[self.monitor])
+class ReduceOnPlateau(MetricWatcher):
+    """Lower the learning rate when a metric no longer improves.
+
+    r <- max(factor r, min_rate) after `patience` epochs without improvement, then the count begins
+    anew. As PyTorch's ReduceLROnPlateau, whose patience is less by one, with an absolute threshold.
+    A schedule goes on from the lower rate. The optimizer's own rate stays.
+
+    Parameters
+    ----------
+    factor : float, default 0.1
+        In (0, 1).
+    patience : int, default 5
+    monitor : str, default "val_loss"
+        A column of the history.
+    min_delta : float, default 0
+        An improvement is more than this.
+    min_rate : float, default 0
+        Where a rate is as low, it stays.
+    mode : {"min", "max"}, optional
+        By default "max" for a column whose name ends in "accuracy", else "min".
+
+    Attributes
+    ----------
+    best
+        The best value so far.
+    """
+
+    def __init__(
+        self,
+        factor: float = 0.1,
+        patience: int = 5,
+        monitor: str = "val_loss",
+        min_delta: float = 0.0,
+        min_rate: float = 0.0,
+        mode: str | None = None,
+    ) -> None:
+        self.factor = check_number("factor", factor, 0, 1, low_open=True, high_open=True)
+        self.min_rate = check_number("min_rate", min_rate, low=0)
+        super().__init__(monitor, patience, min_delta, mode)
+
+    def on_epoch_end(self, fit) -> None:
+        value = self._read(fit.history.epochs[-1])
+        if self._improves(value):
+            self.best, self._n_waited = value, 0
+            return
+        self._n_waited += 1
+        if self._n_waited >= self.patience:
+            lower = max(self.factor * fit.learning_rate, self.min_rate)
+            fit.learning_rate = min(fit.learning_rate, lower)
+            self._n_waited = 0
+
+    def state_dict(self) -> dict:
+        return {"best": self.best, "n_waited": self._n_waited}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.best, self._n_waited = state["best"], state["n_waited"]
 
 
 class Convergence(Callback):

@@ -32,7 +32,7 @@ PYTHON_ROWS = [
     ["_training", "_restarts", "_data"],
     ["_programs", "_parameters", "_scaling"],
     ["_targets", "encoding"],
-    ["callbacks", "divergence", "optimizers"],
+    ["callbacks", "divergence", "optimizers", "schedules"],
     ["_adam"],
     ["_optimizer"],
     ["_coefficients"],
