@@ -99,8 +99,10 @@ class Fitting:
         -------
         History
             One row per epoch: epoch, loss (its weighted mean), seconds, learning_rate (of the
-            epoch's first step), and val_loss and val_accuracy where there is a validation set.
-            ``stop_reason`` says why training ended, ``converged`` whether by `tol`.
+            epoch's first step), and val_loss and val_accuracy where there is a validation set. With
+            `l1` or `l2` the loss is data_loss, that mean, plus penalty, that of the weights at the
+            epoch's end; val_loss is without. ``stop_reason`` says why training ended, ``converged``
+            whether by `tol`.
 
         Raises
         ------
@@ -108,8 +110,9 @@ class Fitting:
             For unusable arguments; the network is unchanged.
         DivergenceError
             A FloatingPointError, when the loss or a weight becomes NaN or infinite. The weights are
-            those before the last call of the engine: where there is validation, progress or a
-            callback those of the last epoch (or `on_step_end`), else those before this fit.
+            those before the last call of the engine: where there is validation, progress, a
+            penalty or a callback those of the last epoch (or `on_step_end`), else those before this
+            fit.
         KeyboardInterrupt
             After the current step on Ctrl-C; its weights are kept.
 

@@ -22,8 +22,13 @@ PACK_MIN_ROWS = 256
 EXPLICIT_FACTOR = 16
 
 
-def make_shapes(n_features: int, layers, output_activation, training: bool) -> list[LayerShape]:
-    """What the plan must know of the layers, the last with the activation that is applied."""
+def make_shapes(
+    n_features: int, layers, output_activation, training: bool, penalties=None
+) -> list[LayerShape]:
+    """What the plan must know of the layers, the last with the activation that is applied.
+
+    `penalties` are l1 and l2 by index of the layer, where training adds any to the loss.
+    """
     widths = list_widths(layers, n_features)
     shapes = []
     for i, layer in enumerate(layers):
@@ -32,6 +37,7 @@ def make_shapes(n_features: int, layers, output_activation, training: bool) -> l
         activation = output_activation if layer is layers[-1] else layer.activation
         names = ("rate", "momentum", "epsilon")
         known = {name: getattr(layer, name) for name in names if hasattr(layer, name)}
+        known.update((penalties or {}).get(i, {}))
         shape = describe_shape(widths[i], widths[i + 1], activation)
         shapes.append(replace(shape, kind=layer.kind, index=i, **known))
     return shapes
@@ -58,9 +64,14 @@ def describe_target(dtype: str) -> dict:
     }
 
 
-def choose_update(optimizer, batch_size: int) -> str:
-    """Where the update is made: in the tile that computes dW, or after each block of dW."""
-    return "fused" if optimizer.is_plain() and batch_size <= BATCH_CHUNK else "blocked"
+def choose_update(optimizer, batch_size: int, shapes) -> str:
+    """Where the update is made: in the tile that computes dW, or after each block of dW.
+
+    The tile has no registers left for penalties.
+    """
+    penalised = any(shape.l1 or shape.l2 for shape in shapes)
+    fused = optimizer.is_plain() and batch_size <= BATCH_CHUNK and not penalised
+    return "fused" if fused else "blocked"
 
 
 def plan_training(
@@ -71,7 +82,7 @@ def plan_training(
     available = n_threads or _threads.count_available()
     options = {
         "n_threads": n_threads or choose_n_threads(shapes, batch_size, available),
-        "update": choose_update(optimizer, batch_size),
+        "update": choose_update(optimizer, batch_size, shapes),
         "plan_batch_size": batch_size,
         **describe_target(dtype),
     }

@@ -16,7 +16,7 @@ from fastnn.losses import restore_loss
 
 _HEADER_KEYS = {
     "layers", "loss", "n_features", "dtype", "seed", "epoch", "step", "classes", "scale_inputs",
-    "scale_targets",
+    "scale_targets", "l1", "l2",
 }  # fmt: skip
 CHECKPOINT_PREFIX = "checkpoint."  # of tensors that are no part of the network
 _SCALINGS = ("input_scaling", "target_scaling")
@@ -40,6 +40,8 @@ def describe_network(net) -> tuple[dict, dict[str, np.ndarray]]:
         "classes": None if net.classes is None else net.classes.tolist(),
         "scale_inputs": net.scale_inputs,
         "scale_targets": net.scale_targets,
+        "l1": net.l1,
+        "l2": net.l2,
     }
     return header, {**_name_parameters(net), **_name_scalings(net)}
 
@@ -59,10 +61,11 @@ def load_network(make_network, path, n_threads: int | None):
 
 def restore_network(make_network, header, tensors, n_threads: int | None):
     """The network of which `describe_network` gave header and tensors."""
+    header = {"l1": 0.0, "l2": 0.0, **header}  # files of before penalties lack them
     if set(header) != _HEADER_KEYS:
         raise ValueError(f"fields {sorted(header)}, expected {sorted(_HEADER_KEYS)}")
     layers = [_make_layer(**settings) for settings in header["layers"]]
-    names = ("dtype", "seed", "classes", "scale_inputs", "scale_targets")
+    names = ("dtype", "seed", "classes", "scale_inputs", "scale_targets", "l1", "l2")
     options = {name: header[name] for name in names}
     net = make_network(layers, restore_loss(header["loss"]), n_threads=n_threads, **options)
     n_features = _validate.check_int("n_features", header["n_features"], 1)

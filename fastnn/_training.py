@@ -115,7 +115,7 @@ class Training:
 
     @property
     def loss(self) -> float:
-        """Loss of the last step."""
+        """Loss of the last step, without penalties."""
         start = (self.step - 1) * self._batch_size
         return self._engine.compute_loss(start, min(start + self._batch_size, self._n_rows))
 
@@ -137,7 +137,8 @@ class Training:
 
     def run(self, progress: bool) -> None:
         """Train until the last epoch is done, or something ends it before."""
-        watched = self._validation is not None or progress or bool(self.callbacks)
+        penalised = bool(self.net._penalties.factors)  # each row shows the weights of its epoch
+        watched = self._validation is not None or progress or bool(self.callbacks) or penalised
         bar = tqdm(total=self.epochs, unit="epoch", disable=not progress, dynamic_ncols=True)
         try:
             with bar, _threads.limit_blas(self._plan):
@@ -160,7 +161,7 @@ class Training:
             getattr(callback, event)(self)
 
     def _choose_n_steps(self, watched: bool) -> int:
-        """Steps until somebody looks: a callback, a validation, a progress bar."""
+        """Steps until somebody looks: a callback, a validation, a progress bar, a penalty."""
         if not watched:
             end = self.start + self.epochs * self.steps_per_epoch
             return min(end - self.position, MAX_STEPS_PER_CALL)
@@ -206,7 +207,12 @@ class Training:
         net._epoch = self.position // self.steps_per_epoch
         net._step = self.position % 2**32
         return [
-            {"epoch": i, "loss": loss, "seconds": time, "learning_rate": self._find_rate(i)}
+            {
+                "epoch": i,
+                **net._penalties.split(loss),
+                "seconds": time,
+                "learning_rate": self._find_rate(i),
+            }
             for i, (loss, time) in enumerate(zip(losses, seconds, strict=True), first)
         ]
 

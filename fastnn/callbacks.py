@@ -17,12 +17,13 @@ class Callback:
     - ``history``: its rows so far, the present epoch's in `on_epoch_end` included;
     - ``epochs``: how many were asked for; ``epoch``: the number of the present one, counted by the
       network from 0; ``step``: how many of its ``steps_per_epoch`` steps are done;
-    - ``loss``: mean loss of the last step;
+    - ``loss``: mean loss of the last step, without penalties;
     - ``learning_rate``: what a schedule starts from, or else the rate itself; may be written;
     - ``stop(reason)``: ends the fit; the reason goes to ``history.stop_reason``.
 
-    Without callbacks all epochs are one call of the engine. With `on_epoch_end` there is a call for
-    each epoch, with `on_step_end` one for each `step_interval` steps. The bits are the same.
+    Without callbacks all epochs are one call of the engine. With `on_epoch_end` (and with penalties
+    on weights) there is a call for each epoch, with `on_step_end` one for each `step_interval`
+    steps. The bits are the same.
 
     Attributes
     ----------

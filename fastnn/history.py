@@ -14,7 +14,8 @@ class History:
 
     ``history.loss`` is the list of the column "loss", and so for every other column: "epoch",
     "loss", "seconds", "learning_rate" and, with validation data, "val_loss" and, for classifiers,
-    "val_accuracy". Rows that lack a column give None.
+    "val_accuracy". With penalties on the weights "loss" is the sum of "data_loss" and "penalty".
+    Rows that lack a column give None.
 
     Attributes
     ----------

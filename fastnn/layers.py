@@ -88,6 +88,8 @@ class Dense(Layer):
     initializer : str, Initializer or function, optional
         Where the weights start: see `fastnn.initializers`. By default He's, LeCun's or Glorot's,
         by the activation. A function ``f(shape, rng)`` returns an array of that shape.
+    l1, l2 : float, optional
+        The layer adds l1 sum |W| + l2 sum W^2 to the loss. By default the network's.
 
     Attributes
     ----------
@@ -112,19 +114,25 @@ class Dense(Layer):
         *,
         use_bias: bool = True,
         initializer=None,
+        l1: float | None = None,
+        l2: float | None = None,
     ) -> None:
         super().__init__()
         self.units = check_int("units", units, 1)
         self.activation = get_activation(activation)
         self.use_bias = bool(use_bias)
         self.initializer = check_initializer(initializer)
+        self.l1 = None if l1 is None else check_number("l1", l1, low=0)
+        self.l2 = None if l2 is None else check_number("l2", l2, low=0)
 
     def __repr__(self) -> str:
         bias = "" if self.use_bias else ", use_bias=False"
         described = self.activation.describe()
         activation = described if isinstance(described, str) else self.activation
         initial = "" if self.initializer is None else f", initializer={self.initializer!r}"
-        return f"Dense({self.units}, {activation!r}{bias}{initial})"
+        own = {"l1": self.l1, "l2": self.l2}
+        penalty = "".join(f", {name}={value}" for name, value in own.items() if value is not None)
+        return f"Dense({self.units}, {activation!r}{bias}{initial}{penalty})"
 
     def settings(self) -> dict:
         return {
@@ -132,6 +140,8 @@ class Dense(Layer):
             "activation": self.activation.describe(),
             "use_bias": self.use_bias,
             "initializer": describe_initializer(self.initializer),
+            "l1": self.l1,
+            "l2": self.l2,
         }
 
     def parameter_shapes(self, n_in: int) -> list[tuple[int, ...] | None]:

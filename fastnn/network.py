@@ -12,6 +12,7 @@ from fastnn import _programs, _saving, _scaling, _summary, _threads, _validate, 
 from fastnn._data import scale
 from fastnn._fitting import Fitting
 from fastnn._parameters import Parameters
+from fastnn._penalties import Penalties
 from fastnn._targets import check_classes, decide, encode_targets, spread_probabilities
 from fastnn.activations import get_activation
 from fastnn.frozen import FrozenNetwork
@@ -45,6 +46,9 @@ class Network(Fitting):
     classes : array-like, optional
         The labels in the order of the outputs, or of the two classes that one output tells apart.
         By default the sorted labels of the first fit.
+    l1, l2 : float, default 0
+        Regularization: l1 sum |W| + l2 sum W^2 is added to the loss, for each Dense that has no l1
+        or l2 of its own. Biases, slopes and norms are free of it.
     scale_inputs : {"minmax", "standard"}, optional
         Scale each column of X to 0..1, or to mean 0 and variance 1, as it was in the training rows
         of the first fit. All methods take X as it is; only single layers see it scaled.
@@ -74,6 +78,8 @@ class Network(Fitting):
         seed: int = 0,
         n_threads: int | None = None,
         classes=None,
+        l1: float = 0.0,
+        l2: float = 0.0,
         scale_inputs: str | None = None,
         scale_targets: str | None = None,
     ) -> None:
@@ -85,6 +91,9 @@ class Network(Fitting):
         self.n_outputs = [layer.units for layer in self.layers if layer.units][-1]
         self._merged = self.loss.check_output_activation(self.layers[-1].activation.name)
         self.classes = check_classes(classes, self.loss, self.n_outputs)
+        self.l1 = _validate.check_number("l1", l1, low=0)
+        self.l2 = _validate.check_number("l2", l2, low=0)
+        self._penalties = Penalties(self.layers, self.l1, self.l2)
         self.scale_inputs = _scaling.check_kind("scale_inputs", scale_inputs)
         self.scale_targets = _scaling.check_target_kind(scale_targets, self.loss)
         self.input_scaling: _scaling.Scaling | None = None
@@ -121,7 +130,7 @@ class Network(Fitting):
             for what, activation in outputs.items()
         }
         self._shapes["training"] = _programs.make_shapes(
-            n_features, self.layers, scores, training=True
+            n_features, self.layers, scores, True, self._penalties.factors
         )
         self._predictors = _programs.PredictorPool(self._parameters, self.dtype)
         self._stepper = None
@@ -238,9 +247,9 @@ class Network(Fitting):
         Returns
         -------
         float or ndarray
-            With `y` the mean loss over the batch, ready for `backward`; dropout then draws a new
-            mask. Without, what the last layer's activation gives, (batch, n_outputs); scaled where
-            targets are.
+            With `y` the mean loss over the batch and the penalty of the present weights, ready for
+            `backward`; dropout then draws a new mask. Without, what the last layer's activation
+            gives, (batch, n_outputs); scaled where targets are.
         """
         if y is None:
             X = self._check_input(X)
@@ -261,7 +270,7 @@ class Network(Fitting):
             )
         loss = self._stepper.forward(X, labels, targets, self.seed, self._step)
         self._step = (self._step + 1) % 2**32
-        return loss
+        return loss + self._penalties.measure()
 
     def backward(self) -> None:
         """Gradients of the last `forward` with targets, into the layers' ``*_grad`` views."""
@@ -314,7 +323,7 @@ class Network(Fitting):
         """The "loss" on (X, y) and, for classifiers, the share of right answers, "accuracy".
 
         Of multilabel rows each output is an answer of its own. `sample_weight` (n_rows,) says how
-        much each row counts in both.
+        much each row counts in both. The loss is without the penalty of `l1` and `l2`.
         """
         self._require_built()
         X, labels, targets, _ = self._encode(X, y)

@@ -30,7 +30,7 @@ PYTHON_ROWS = [
     ["_config", "checkpoint", "network", "datasets", "batches"],
     ["_fitting", "_saving", "_summary", "frozen"],
     ["_training", "_restarts", "_data"],
-    ["_programs", "_parameters", "_scaling"],
+    ["_programs", "_parameters", "_penalties", "_scaling"],
     ["_targets", "encoding"],
     ["callbacks", "divergence", "optimizers", "schedules"],
     ["_adam"],

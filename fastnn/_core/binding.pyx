@@ -120,6 +120,8 @@ cdef class Binding:
         layer.rate = shape.rate
         layer.epsilon = shape.epsilon
         layer.momentum = shape.momentum
+        layer.l1 = shape.l1
+        layer.l2 = shape.l2
         layer.n_in = shape.n_in
         layer.n_out = shape.n_out
         layer.activation = kernels.list_activations().index(shape.activation)

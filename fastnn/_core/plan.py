@@ -73,6 +73,8 @@ class LayerShape:
     rate: float = 0.0  # of dropout
     momentum: float = 0.0  # of batch norm
     epsilon: float = 0.0  # of both norms
+    l1: float = 0.0  # penalty on the weights of a dense layer
+    l2: float = 0.0
 
     @property
     def is_norm(self) -> bool:
