@@ -24,7 +24,7 @@ TOLERANCE = 0.05
 # are collected, and the program that calls it once.
 CASES = {
     "W5 epoch": (
-        "*worker_work*",
+        "*worker_work_in_parallel",
         """
 import numpy as np
 import fastnn

@@ -28,8 +28,8 @@ def main(path="learning_rates.png", quick=False):
 
         try:
             optimizer = fastnn.SGD(rate)
-            net.fit(x, y, epochs=300, batch_size=len(x), optimizer=optimizer, callbacks=[look_on])
-            print(f"rate {rate}: the loss is {losses[rate][-1]:.1e} after 300 steps")
+            net.fit(x, y, epochs=600, batch_size=len(x), optimizer=optimizer, callbacks=[look_on])
+            print(f"rate {rate}: the loss is {losses[rate][-1]:.1e} after 600 steps")
         except fastnn.DivergenceError as error:
             reports[rate] = str(error)
             print(f"rate {rate}: {error}")
