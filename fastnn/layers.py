@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from fastnn import activations
@@ -30,7 +32,7 @@ class Layer:
     kind = ""
     parameter_names: tuple[str, ...] = ()
     state_names: tuple[str, ...] = ()
-    units: int | None = None
+    units: Any = None
     activation: activations.Activation = activations.Identity()
     _settings: tuple[str, ...] = ()
 
@@ -104,7 +106,6 @@ class Dense(Layer):
     """
 
     kind = "dense"
-    units: int
     parameter_names = ("weight", "bias", "slope")
 
     def __init__(
