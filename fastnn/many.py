@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fastnn import _threads
-from fastnn._validate import as_matrix
+from fastnn._validate import as_matrix, check_int
 from fastnn._weights import as_weights
 from fastnn.history import History
 from fastnn.network import Network
@@ -76,7 +76,9 @@ def fit_many(
         raise ValueError("networks holds the same network twice; make one for each training")
     optimizers = _one_for_each("optimizer", optimizer, len(networks))
     parts = _select_rows(rows, networks, X, y, sample_weight)
-    n_workers = _threads.check_n_threads(n_threads) or _threads.count_available()
+    if n_threads is not None:  # threads of Python: a build without OpenMP has them too
+        n_threads = check_int("n_threads", n_threads, 1, 256)
+    n_workers = n_threads or _threads.count_available()
 
     def make_fit(net, optimizer, part):
         def fit():

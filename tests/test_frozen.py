@@ -4,7 +4,7 @@ import threading
 
 import numpy as np
 import pytest
-from common import same_bits
+from common import THREADS, same_bits
 
 import fastnn
 
@@ -25,7 +25,7 @@ def test_frozen_network_has_the_bits_of_the_network(isa, dtype, rng, n_rows):
 
 
 def test_row_by_row_and_many_rows_agree(rng):
-    frozen = make_net(n_threads=2).freeze()
+    frozen = make_net(n_threads=THREADS[-1]).freeze()
     X = rng.standard_normal((5000, 300)).astype("float32")
     whole = frozen.forward(X)
     assert same_bits(np.concatenate([frozen.forward(X[i : i + 1]) for i in range(50)]), whole[:50])
@@ -102,7 +102,7 @@ def test_training_goes_on_without_it(rng):
 
 
 def test_F13_threads_share_one_frozen_network(rng):
-    frozen = make_net(n_threads=2).freeze()
+    frozen = make_net(n_threads=THREADS[-1]).freeze()
     blocks = [rng.standard_normal((n, 300)).astype("float32") for n in (1, 3, 800, 3000)] * 2
     expected = [frozen.forward(X) for X in blocks]
     found = [None] * len(blocks)

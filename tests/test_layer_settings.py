@@ -153,7 +153,7 @@ def test_divergence_keeps_running_statistics():
 
 
 def test_summary_and_explain_name_the_layers():
-    net = make_network(n_threads=2)
+    net = make_network(n_threads=common.THREADS[-1])
     text = net.summary()
     for name in ["Dropout(0.1)", "BatchNorm(0.7, 1e-05)", "LayerNorm(1e-05)", "relu"]:
         assert name in text
