@@ -1,5 +1,5 @@
 from fastnn._core.kernels cimport Kernels
-from fastnn._core.structs cimport DenseLayer
+from fastnn._core.structs cimport Layer
 
 cdef void *address(array) except? NULL
 
@@ -9,7 +9,7 @@ cdef class Binding:
     cdef readonly object dtype
     cdef readonly bint packed, is_f32
     cdef Kernels kernels
-    cdef DenseLayer *layers
+    cdef Layer *layers
     cdef Py_ssize_t n_layers
     cdef object memory       # every array that a pointer in `layers` points into
     cdef object parameters   # views of the network's, per layer

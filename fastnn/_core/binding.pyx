@@ -84,7 +84,7 @@ cdef class Binding:
         self.outputs = []
         self.slots = slots
         self.slot_panels = [[] for _ in range(self.n_layers)]
-        self.layers = <DenseLayer *>PyMem_Calloc(self.n_layers, sizeof(DenseLayer))
+        self.layers = <Layer *>PyMem_Calloc(self.n_layers, sizeof(Layer))
         if self.layers == NULL:
             raise MemoryError()
         for i in range(self.n_layers):
@@ -112,7 +112,7 @@ cdef class Binding:
         return array
 
     def bind_shape(self, Py_ssize_t i):
-        cdef DenseLayer *layer = self.layers + i
+        cdef Layer *layer = self.layers + i
         planned = self.plan.layers[i]
         shape = planned.shape
         layer.kind = planning.LAYER_KINDS.index(shape.kind)
@@ -148,7 +148,7 @@ cdef class Binding:
         )
 
     def bind_weight(self, Py_ssize_t i, gradients, bint training):
-        cdef DenseLayer *layer = self.layers + i
+        cdef Layer *layer = self.layers + i
         cdef Py_ssize_t width = layer.vector_width
         index = self.plan.layers[i].shape.index
         weight, bias, slope = self.parameters[index][:3]
@@ -173,7 +173,7 @@ cdef class Binding:
             layer.weight_transposed = address(self.keep(allocate(n_transposed, self.dtype)))
 
     def bind_norm(self, Py_ssize_t i, gradients, Py_ssize_t rows, bint training):
-        cdef DenseLayer *layer = self.layers + i
+        cdef Layer *layer = self.layers + i
         shape = self.plan.layers[i].shape
         gain, shift, _, *running = self.parameters[shape.index]
         gain_grad, shift_grad = gradients[shape.index][:2] if gradients else (None, None)
@@ -191,7 +191,7 @@ cdef class Binding:
             layer.norm_scale = address(self.keep(allocate(n_scales, self.dtype)))
 
     def bind_scratch(self, Py_ssize_t i, Py_ssize_t rows, bint training):
-        cdef DenseLayer *layer = self.layers + i
+        cdef Layer *layer = self.layers + i
         planned = self.plan.layers[i]
         layer.stride = choose_stride(layer.n_out, self.dtype.itemsize)
         row_bytes = layer.stride * self.dtype.itemsize
@@ -234,7 +234,7 @@ cdef class Binding:
                     yield from self.list_panels(i, panels, slot[index][0])
 
     def list_panels(self, Py_ssize_t i, panels, weight):
-        cdef DenseLayer *layer = self.layers + i
+        cdef Layer *layer = self.layers + i
         cdef Py_ssize_t width = layer.vector_width
         bounds = self.plan.layers[i].panels
         for first, stop in zip(bounds, bounds[1:], strict=False):

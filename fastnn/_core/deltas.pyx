@@ -8,7 +8,7 @@ from fastnn._core.kernels cimport activation_backward, multiply_matrices, multip
 from fastnn._core.structs cimport is_inlined, panel_stride
 
 
-cdef void transpose_block(const Kernels *kernels, const DenseLayer *layer, Py_ssize_t start,
+cdef void transpose_block(const Kernels *kernels, const Layer *layer, Py_ssize_t start,
                           Py_ssize_t stop, const real *tag) noexcept nogil:
     """Copy W[inputs] into the panels of W^T."""
     cdef Py_ssize_t t_panel, panel, first, width, t_stride, column, w_stride
@@ -32,7 +32,7 @@ cdef void transpose_block(const Kernels *kernels, const DenseLayer *layer, Py_ss
                       t_stride)
 
 
-cdef void differentiate(const Kernels *kernels, const DenseLayer *layer, Py_ssize_t row,
+cdef void differentiate(const Kernels *kernels, const Layer *layer, Py_ssize_t row,
                         Py_ssize_t rows, Py_ssize_t column, Py_ssize_t columns,
                         const real *tag) noexcept nogil:
     """delta: dL/da to dL/dz, in a block that begins at `row` and `column`."""
@@ -48,8 +48,8 @@ cdef void differentiate(const Kernels *kernels, const DenseLayer *layer, Py_ssiz
                         coefficients, coefficient_delta)
 
 
-cdef void backward_input_block(const Kernels *kernels, const DenseLayer *layer,
-                               const DenseLayer *before, Py_ssize_t row_start,
+cdef void backward_input_block(const Kernels *kernels, const Layer *layer,
+                               const Layer *before, Py_ssize_t row_start,
                                Py_ssize_t row_stop, Py_ssize_t input_start,
                                Py_ssize_t input_stop, const real *tag) noexcept nogil:
     """before.delta[rows, inputs] = (delta[rows] W[inputs]^T) * f'(before.source)."""
@@ -84,8 +84,8 @@ cdef void backward_input_block(const Kernels *kernels, const DenseLayer *layer,
             differentiate(kernels, before, block, rows, 0, before.n_out, dx)
 
 
-cdef void backward_input_blas(const Kernels *kernels, const DenseLayer *layer,
-                              const DenseLayer *before, Py_ssize_t row_start,
+cdef void backward_input_blas(const Kernels *kernels, const Layer *layer,
+                              const Layer *before, Py_ssize_t row_start,
                               Py_ssize_t row_stop, Py_ssize_t input_start,
                               Py_ssize_t input_stop, const real *tag) noexcept nogil:
     """The same by BLAS, in blocks of inputs that do not depend on the threads."""
@@ -103,8 +103,8 @@ cdef void backward_input_blas(const Kernels *kernels, const DenseLayer *layer,
         differentiate(kernels, before, row_start, rows, 0, before.n_out, tag)
 
 
-cdef void backward_input(const Kernels *kernels, const DenseLayer *layer,
-                         const DenseLayer *before, Py_ssize_t row_start, Py_ssize_t row_stop,
+cdef void backward_input(const Kernels *kernels, const Layer *layer,
+                         const Layer *before, Py_ssize_t row_start, Py_ssize_t row_stop,
                          Py_ssize_t input_start, Py_ssize_t input_stop,
                          const real *tag) noexcept nogil:
     if layer.blas:

@@ -15,7 +15,7 @@ from fastnn._core.kernels cimport (
 from fastnn._core.structs cimport is_inlined, panel_stride
 
 
-cdef void multiply_chunk(const Kernels *kernels, const DenseLayer *layer,
+cdef void multiply_chunk(const Kernels *kernels, const Layer *layer,
                          const real *const *x_rows, Py_ssize_t rows, Py_ssize_t panel,
                          Py_ssize_t start, real *z, bint accumulate, bint last) noexcept nogil:
     """z (+)= x[:, chunk] W[chunk, panel] for the chunk of inputs that begins at `start`."""
@@ -32,7 +32,7 @@ cdef void multiply_chunk(const Kernels *kernels, const DenseLayer *layer,
                   <const real *>NULL)
 
 
-cdef void multiply_panel(const Kernels *kernels, const DenseLayer *layer,
+cdef void multiply_panel(const Kernels *kernels, const Layer *layer,
                          const real *const *x_rows, Py_ssize_t rows, Py_ssize_t panel,
                          real *z) noexcept nogil:
     """z = x W[:, panel] + b[panel], with ReLU where the layer has it."""
@@ -51,7 +51,7 @@ cdef void multiply_panel(const Kernels *kernels, const DenseLayer *layer,
                        start + layer.chunk >= layer.n_in)
 
 
-cdef void activate(const Kernels *kernels, const DenseLayer *layer, Py_ssize_t row,
+cdef void activate(const Kernels *kernels, const Layer *layer, Py_ssize_t row,
                    Py_ssize_t rows, Py_ssize_t column, Py_ssize_t columns,
                    const real *tag) noexcept nogil:
     """a = f(z) for a block that begins at `row` and `column`; in place where source is output."""
@@ -63,7 +63,7 @@ cdef void activate(const Kernels *kernels, const DenseLayer *layer, Py_ssize_t r
                        <real *>layer.output + offset, layer.stride, rows, columns, coefficients)
 
 
-cdef void forward_block(const Kernels *kernels, const DenseLayer *layer,
+cdef void forward_block(const Kernels *kernels, const Layer *layer,
                         const real *const *x_rows, Py_ssize_t row_start, Py_ssize_t row_stop,
                         Py_ssize_t column_start, Py_ssize_t column_stop) noexcept nogil:
     """a[rows, columns] = f(x[rows] W[:, columns] + b[columns])."""
@@ -83,7 +83,7 @@ cdef void forward_block(const Kernels *kernels, const DenseLayer *layer,
             activate(kernels, layer, block, rows, 0, layer.n_out, z)
 
 
-cdef void forward_blas(const Kernels *kernels, const DenseLayer *layer, const real *x,
+cdef void forward_blas(const Kernels *kernels, const Layer *layer, const real *x,
                        Py_ssize_t x_stride, Py_ssize_t batch, Py_ssize_t column_start,
                        Py_ssize_t column_stop) noexcept nogil:
     """The same for all rows by BLAS, in column blocks that do not depend on the threads."""
@@ -103,7 +103,7 @@ cdef void forward_blas(const Kernels *kernels, const DenseLayer *layer, const re
             activate(kernels, layer, 0, batch, first, width, z)
 
 
-cdef void partial_sums(const Kernels *kernels, const DenseLayer *layer, const real *const *x_rows,
+cdef void partial_sums(const Kernels *kernels, const Layer *layer, const real *const *x_rows,
                        Py_ssize_t batch, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """partial[c] = x[:, chunk c] W[chunk c] for the chunks of inputs in start..stop."""
     cdef Py_ssize_t chunk_start, panel, block
@@ -117,7 +117,7 @@ cdef void partial_sums(const Kernels *kernels, const DenseLayer *layer, const re
                                partial + block * layer.stride + layer.panels[panel], False, False)
 
 
-cdef void reduce_rows(const Kernels *kernels, const DenseLayer *layer, Py_ssize_t start,
+cdef void reduce_rows(const Kernels *kernels, const Layer *layer, Py_ssize_t start,
                       Py_ssize_t stop, const real *tag) noexcept nogil:
     """a[rows] = f(sum of the partial sums + b)."""
     cdef Py_ssize_t n_chunks = (layer.n_in + layer.chunk - 1) // layer.chunk

@@ -25,7 +25,7 @@ from fastnn._core.kernels cimport (
 from fastnn._core.structs cimport UPDATE_BLOCKED, UPDATE_FUSED, panel_stride
 
 
-cdef void weight_block(const Step *step, const DenseLayer *layer, const real *const *x_rows,
+cdef void weight_block(const Step *step, const Layer *layer, const real *const *x_rows,
                        Py_ssize_t input_start, Py_ssize_t input_stop, Py_ssize_t column_start,
                        Py_ssize_t column_stop) noexcept nogil:
     """The gradient of W[inputs, columns] and the update, or the gradient alone."""
@@ -53,7 +53,7 @@ cdef void weight_block(const Step *step, const DenseLayer *layer, const real *co
                            rows, width)
 
 
-cdef void multiply_panel(const Step *step, const DenseLayer *layer, const real *const *x_rows,
+cdef void multiply_panel(const Step *step, const Layer *layer, const real *const *x_rows,
                          Py_ssize_t input_start, Py_ssize_t rows, Py_ssize_t first,
                          Py_ssize_t width, real *out, Py_ssize_t stride, real alpha,
                          real beta) noexcept nogil:
@@ -66,7 +66,7 @@ cdef void multiply_panel(const Step *step, const DenseLayer *layer, const real *
                        rows, width, out, stride, alpha, beta if start == 0 else <real>1)
 
 
-cdef void update_panel(const Step *step, const DenseLayer *layer, const real *const *x_rows,
+cdef void update_panel(const Step *step, const Layer *layer, const real *const *x_rows,
                        Py_ssize_t input_start, Py_ssize_t rows, Py_ssize_t first,
                        Py_ssize_t width, Py_ssize_t offset, Py_ssize_t stride) noexcept nogil:
     """Some rows of one panel, block by block: dW into scratch, then the optimizer.
@@ -85,7 +85,7 @@ cdef void update_panel(const Step *step, const DenseLayer *layer, const real *co
                      gradient_stride if layer.packed else width, layer.l1, layer.l2)
 
 
-cdef void update_block(const Step *step, const DenseLayer *layer, Py_ssize_t offset,
+cdef void update_block(const Step *step, const Layer *layer, Py_ssize_t offset,
                        Py_ssize_t stride, const real *gradient, Py_ssize_t gradient_stride,
                        Py_ssize_t rows, Py_ssize_t width, double l1, double l2) noexcept nogil:
     """One optimizer step over a block of W; one call of the kernel where its rows adjoin."""
@@ -104,7 +104,7 @@ cdef void update_block(const Step *step, const DenseLayer *layer, Py_ssize_t off
                           l2, step.gradient_scale)
 
 
-cdef void penalise_block(const Step *step, const DenseLayer *layer, const real *weight,
+cdef void penalise_block(const Step *step, const Layer *layer, const real *weight,
                          Py_ssize_t stride, real *gradient, Py_ssize_t rows,
                          Py_ssize_t width) noexcept nogil:
     """Add the gradient of the penalty to a block of dW that is kept."""
@@ -115,7 +115,7 @@ cdef void penalise_block(const Step *step, const DenseLayer *layer, const real *
                         layer.l1, layer.l2)
 
 
-cdef void weight_blas(const Step *step, const DenseLayer *layer, const real *x,
+cdef void weight_blas(const Step *step, const Layer *layer, const real *x,
                       Py_ssize_t x_stride, Py_ssize_t column_start,
                       Py_ssize_t column_stop) noexcept nogil:
     """The same for all inputs by BLAS, whose beta makes plain SGD part of the product."""
@@ -155,7 +155,7 @@ cdef void update_vector(const Step *step, real *value, Py_ssize_t n) noexcept no
                           0, step.gradient_scale)
 
 
-cdef void bias_block(const Step *step, const DenseLayer *layer, Py_ssize_t start, Py_ssize_t stop,
+cdef void bias_block(const Step *step, const Layer *layer, Py_ssize_t start, Py_ssize_t stop,
                      const real *tag) noexcept nogil:
     """The gradients of b[columns] and of learnt coefficients there, and the updates."""
     if layer.bias != NULL:
@@ -169,7 +169,7 @@ cdef void bias_block(const Step *step, const DenseLayer *layer, Py_ssize_t start
         update_vector(step, <real *>layer.coefficients + start, stop - start)
 
 
-cdef void gain_block(const Step *step, const DenseLayer *layer, Py_ssize_t start, Py_ssize_t stop,
+cdef void gain_block(const Step *step, const Layer *layer, Py_ssize_t start, Py_ssize_t stop,
                      const real *tag) noexcept nogil:
     """The same for the gain of a norm: the sum over the rows of delta * normalized."""
     product_sums(step.kernels, <const real *>layer.delta + start,

@@ -1,6 +1,6 @@
 # What a prediction shares between its threads, and the class that runs one.
 from fastnn._core.kernels cimport Kernels
-from fastnn._core.structs cimport DenseLayer
+from fastnn._core.structs cimport Layer
 
 cdef enum:
     MAX_THREADS = 256
@@ -12,7 +12,7 @@ ctypedef struct Request:
     char *out
     Py_ssize_t x_row_bytes, out_row_bytes, out_stride
     Py_ssize_t n_rows, block, n_layers, n_threads
-    DenseLayer *layers[MAX_THREADS]   # with scratch of their own
+    Layer *layers[MAX_THREADS]   # with scratch of their own
     void **x_rows[MAX_THREADS]        # (block) pointers
     bint wrong_team
 

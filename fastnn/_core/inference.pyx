@@ -31,8 +31,8 @@ cdef extern from "threads.h" nogil:
 cdef void predict_rows(Request *request, int thread, const real *tag) noexcept nogil:
     """This thread's share of the rows, block by block."""
     cdef Py_ssize_t n_blocks = (request.n_rows + request.block - 1) // request.block
-    cdef DenseLayer *layers = request.layers[thread]
-    cdef DenseLayer *last = layers + request.n_layers - 1
+    cdef Layer *layers = request.layers[thread]
+    cdef Layer *last = layers + request.n_layers - 1
     cdef void **rows = request.x_rows[thread]
     cdef const real *const *x
     cdef Py_ssize_t i, row, start, n_rows, layer

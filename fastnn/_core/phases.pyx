@@ -39,7 +39,7 @@ UPDATE_MODES = ("none", "fused", "blocked")
 AXES = ("rows", "inputs", "outputs")
 
 
-cdef void loss_rows(const Step *step, const DenseLayer *layer, Py_ssize_t start, Py_ssize_t stop,
+cdef void loss_rows(const Step *step, const Layer *layer, Py_ssize_t start, Py_ssize_t stop,
                     const real *const *x_rows) noexcept nogil:
     """The loss of each row, and delta = dL/dz of the last layer."""
     cdef Py_ssize_t offset = start * layer.stride
@@ -62,8 +62,8 @@ cdef void run_phase(int kind, int axis, int layer_index, Py_ssize_t start, Py_ss
                     const Step *step, const real *const *x_rows) noexcept nogil:
     """Do one thread's slice, start..stop of `axis`, of one phase."""
     cdef const Kernels *kernels = step.kernels
-    cdef const DenseLayer *layer = step.layers + layer_index
-    cdef const DenseLayer *before = layer - 1 if layer_index else NULL
+    cdef const Layer *layer = step.layers + layer_index
+    cdef const Layer *before = layer - 1 if layer_index else NULL
     cdef const real *x = <const real *>step.gathered
     cdef Py_ssize_t x_stride = step.gathered_stride, row
     cdef const real *const *rows = x_rows

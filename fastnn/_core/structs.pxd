@@ -44,7 +44,7 @@ cdef enum Axis:
     INPUTS
     OUTPUTS
 
-ctypedef struct DenseLayer:
+ctypedef struct Layer:
     # One layer as bound to memory. Pointers are to the engine's dtype. Layers of other kinds than
     # DENSE have n_in == n_out and no weight.
     int kind
@@ -89,7 +89,7 @@ ctypedef struct DenseLayer:
 ctypedef struct Step:
     # What changes from step to step, and what all phases need.
     const Kernels *kernels
-    DenseLayer *layers
+    Layer *layers
     Py_ssize_t batch
     const int32_t *labels        # (batch) or NULL
     void **target_rows           # (batch) or NULL
@@ -114,7 +114,7 @@ ctypedef struct Step:
     void *state
     Py_ssize_t n_parameters
 
-cdef inline Py_ssize_t panel_stride(const DenseLayer *layer, Py_ssize_t width) noexcept nogil:
+cdef inline Py_ssize_t panel_stride(const Layer *layer, Py_ssize_t width) noexcept nogil:
     """Elements between two rows of a packed panel: its width in whole vectors."""
     return (width + layer.vector_width - 1) // layer.vector_width * layer.vector_width
 

@@ -29,7 +29,7 @@ cdef void copy_block(const real *const *x_rows, Py_ssize_t column, Py_ssize_t ro
         memcpy(out + row * stride, x_rows[row] + column, cols * sizeof(real))
 
 
-cdef void drop_block(const Step *step, const DenseLayer *layer, const real *const *x_rows,
+cdef void drop_block(const Step *step, const Layer *layer, const real *const *x_rows,
                      Py_ssize_t row, Py_ssize_t column, Py_ssize_t rows, Py_ssize_t cols,
                      real *out, Py_ssize_t stride) noexcept nogil:
     """out = the block at (row, column) of x, times the mask of this step."""
@@ -42,7 +42,7 @@ cdef void drop_block(const Step *step, const DenseLayer *layer, const real *cons
     dropout(step.kernels, &mask, x_rows, row, column, rows, cols, out, stride)
 
 
-cdef void activate_block(const Kernels *kernels, const DenseLayer *layer,
+cdef void activate_block(const Kernels *kernels, const Layer *layer,
                          const real *const *x_rows, Py_ssize_t row, Py_ssize_t rows,
                          Py_ssize_t column, Py_ssize_t cols) noexcept nogil:
     """a = f(x) for the block at (row, column)."""
@@ -51,7 +51,7 @@ cdef void activate_block(const Kernels *kernels, const DenseLayer *layer,
     activate(kernels, layer, row, rows, column, cols, z)
 
 
-cdef void norm_block(const Kernels *kernels, int norm, const DenseLayer *layer,
+cdef void norm_block(const Kernels *kernels, int norm, const Layer *layer,
                      const real *const *x_rows, Py_ssize_t row, Py_ssize_t rows,
                      Py_ssize_t column, Py_ssize_t cols, real *out,
                      Py_ssize_t stride) noexcept nogil:
@@ -73,7 +73,7 @@ cdef void norm_block(const Kernels *kernels, int norm, const DenseLayer *layer,
               normalized, scale, out, layer.stride, stride)
 
 
-cdef void transform_block(const Step *step, const DenseLayer *layer, const real *const *x_rows,
+cdef void transform_block(const Step *step, const Layer *layer, const real *const *x_rows,
                           Py_ssize_t row_start, Py_ssize_t row_stop, Py_ssize_t column_start,
                           Py_ssize_t column_stop) noexcept nogil:
     """a[rows, columns] of a training step."""
@@ -92,7 +92,7 @@ cdef void transform_block(const Step *step, const DenseLayer *layer, const real 
         activate_block(step.kernels, layer, x_rows, row_start, rows, column_start, cols)
 
 
-cdef void transform_backward(const Step *step, const DenseLayer *layer, const DenseLayer *before,
+cdef void transform_backward(const Step *step, const Layer *layer, const Layer *before,
                              Py_ssize_t row_start, Py_ssize_t row_stop, Py_ssize_t column_start,
                              Py_ssize_t column_stop, const real *tag) noexcept nogil:
     """before.delta[rows, columns], from this layer's delta and before's activation.
@@ -117,7 +117,7 @@ cdef void transform_backward(const Step *step, const DenseLayer *layer, const De
         differentiate(step.kernels, before, row_start, rows, column_start, cols, dx)
 
 
-cdef void infer_block(const Kernels *kernels, const DenseLayer *layer, const real *const *x_rows,
+cdef void infer_block(const Kernels *kernels, const Layer *layer, const real *const *x_rows,
                       Py_ssize_t rows) noexcept nogil:
     """a[:rows] as predictions have it."""
     cdef real *out = <real *>layer.output
