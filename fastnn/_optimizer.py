@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
-from typing import Any
+from dataclasses import KW_ONLY, dataclass, fields
+from typing import Any, ClassVar
 
 import numpy as np
 
 from fastnn._coefficients import make_table
 from fastnn._core.binding import allocate
-from fastnn._validate import check_int, check_number
+from fastnn._settings import SETTINGS
+from fastnn._validate import check_int
 
 
+@dataclass(eq=False, repr=False)
 class Optimizer:
     """Base of all optimizers; not used itself.
 
@@ -23,40 +25,37 @@ class Optimizer:
         Steps made so far.
     """
 
+    learning_rate: float
+    _: KW_ONLY
+    clip_value: float | None = None
+
     #: Entry of ``csrc/lists/optimizers.def``, and what its slots are called. Here and below, some
     #: optimizers have a property instead.
-    kernel: Any
-    slot_names: Any = ()
+    kernel: ClassVar[Any]
+    slot_names: ClassVar[Any] = ()
     #: Weight decay that is added to the gradient, and that which shrinks the weights themselves.
-    coupled_decay: Any = 0.0
-    decoupled_decay: Any = 0.0
+    coupled_decay: ClassVar[Any] = 0.0
+    decoupled_decay: ClassVar[Any] = 0.0
 
-    def __init__(self, learning_rate: float, clip_value=None) -> None:
-        self.learning_rate = learning_rate
-        self.clip_value = _check_optional("clip_value", clip_value)
+    def __post_init__(self) -> None:
         self.reset()
 
+    def __setattr__(self, name: str, value) -> None:
+        """Settings are checked whenever they are written."""
+        super().__setattr__(name, SETTINGS[name].check(name, value) if name in SETTINGS else value)
+
     def __repr__(self) -> str:
-        defaults = inspect.signature(type(self)).parameters
         changed = [
-            f"{name}={value!r}"
-            for name, value in self.settings.items()
-            if name != "learning_rate" and value != defaults[name].default
+            f"{each.name}={getattr(self, each.name)!r}"
+            for each in fields(self)
+            if each.name != "learning_rate" and getattr(self, each.name) != each.default
         ]
         return f"{type(self).__name__}({', '.join([repr(self.learning_rate), *changed])})"
 
     @property
-    def learning_rate(self) -> float:
-        return self._learning_rate
-
-    @learning_rate.setter
-    def learning_rate(self, value: float) -> None:
-        self._learning_rate = check_number("learning_rate", value, low=0, low_open=True)
-
-    @property
     def settings(self) -> dict:
         """What the optimizer was made with; ``type(optimizer)(**optimizer.settings)`` is a twin."""
-        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
     def step(self, net) -> None:
         """Update the parameters of `net` with the gradients of its last `backward`."""
@@ -156,17 +155,13 @@ class Optimizer:
         return make_table(self, self.steps, n_steps, rates)
 
 
-def check_positive(name: str, value) -> float:
-    return check_number(name, value, low=0, low_open=True)
+@dataclass(eq=False, repr=False)
+class Decayed(Optimizer):
+    """Base of those with weight decay, which is coupled: added to the gradient."""
 
+    _: KW_ONLY
+    weight_decay: float = 0.0
 
-def check_decay(value) -> float:
-    return check_number("weight_decay", value, low=0)
-
-
-def check_fraction(name: str, value) -> float:
-    return check_number(name, value, low=0, high=1, high_open=True)
-
-
-def _check_optional(name: str, value) -> float | None:
-    return None if value is None else check_number(name, value, low=0, low_open=True)
+    @property
+    def coupled_decay(self) -> float:
+        return self.weight_decay

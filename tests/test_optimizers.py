@@ -1,5 +1,7 @@
 """Optimizers: each formula against the oracle, alone and in training; state, settings, bits."""
 
+import re
+
 import common
 import numpy as np
 import optimizers as cases
@@ -277,8 +279,16 @@ def test_settings_are_checked(cls):
         for bad in [-1.0, float("nan"), "0.1", True]:
             with pytest.raises((ValueError, TypeError), match=f"^{name} must be "):
                 cls(**{name: bad})
-    with pytest.raises(ValueError, match="learning_rate must be greater than 0"):
-        optimizer.learning_rate = 0
+            with pytest.raises((ValueError, TypeError), match=f"^{name} must be "):
+                setattr(optimizer, name, bad)
+        assert getattr(optimizer, name) == value
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_docstrings_name_every_setting(cls):
+    section = cls.__doc__.partition("Parameters\n----------\n")[2]
+    assert sorted(re.findall(r"^(\w+) : ", section, re.MULTILINE)) == sorted(cls().settings)
+    assert "learning_rate : float, default " in section
 
 
 def test_settings_that_exclude_each_other():

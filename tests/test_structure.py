@@ -35,6 +35,7 @@ PYTHON_ROWS = [
     ["callbacks", "divergence", "optimizers", "schedules"],
     ["_adam"],
     ["_optimizer"],
+    ["_settings"],
     ["_coefficients"],
     ["layers", "losses", "history", "model_file", "_threads"],
     ["_labels", "_weights", "initializers", "activations"],
