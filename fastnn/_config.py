@@ -6,7 +6,6 @@ import platform
 
 import numpy as np
 import scipy
-import threadpoolctl
 
 from fastnn import _threads
 from fastnn._core import kernels
@@ -16,6 +15,8 @@ from fastnn._version import __version__
 
 def show_config() -> None:
     """Print versions, instruction set, BLAS, OpenMP and the number of threads."""
+    import threadpoolctl  # here, and not at the head: `import fastnn` is to be quick
+
     libraries = threadpoolctl.threadpool_info()
     scipy_blas = [lib for lib in libraries if lib["user_api"] == "blas"]
     lines = {

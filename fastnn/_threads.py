@@ -13,7 +13,6 @@ import os
 import threading
 
 import numpy as np
-import threadpoolctl
 
 from fastnn._core import kernels
 from fastnn._core.engine import has_openmp
@@ -79,6 +78,8 @@ class _BlasLimit:
     def __enter__(self) -> None:
         with self._lock:
             if self._libraries is None:  # finding them takes milliseconds, so it is done once
+                import threadpoolctl  # here, and not at the head: `import fastnn` is to be quick
+
                 controller = threadpoolctl.ThreadpoolController().select(user_api="blas")
                 self._libraries = controller.lib_controllers
             if self._users == 0:

@@ -6,7 +6,6 @@ import warnings
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from fastnn import _programs, _threads
 from fastnn.divergence import DivergenceError, DivergenceWarning, describe_rise
@@ -137,6 +136,8 @@ class Training:
 
     def run(self, progress: bool) -> None:
         """Train until the last epoch is done, or something ends it before."""
+        from tqdm import tqdm  # here, and not at the head: `import fastnn` is to be quick
+
         penalised = bool(self.net._penalties.factors)  # each row shows the weights of its epoch
         watched = self._validation is not None or progress or bool(self.callbacks) or penalised
         bar = tqdm(total=self.epochs, unit="epoch", disable=not progress, dynamic_ncols=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import struct
 import zlib
@@ -135,6 +134,8 @@ def _read_idx(path, magic, item_shape, dtype):
 
     IDX: the magic number and one size for each dimension, big-endian 32-bit; then the bytes.
     """
+    import gzip  # here, and not at the head: `import fastnn` is to be quick
+
     with open(path, "rb") as raw:
         is_gzip = raw.read(2) == _GZIP_START  # by content: browsers unpack and keep the name
         raw.seek(0)

@@ -18,7 +18,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import safetensors
 
 from fastnn._atomic import replace_file
 from fastnn._validate import nonfinite_position
@@ -92,6 +91,8 @@ def read_model(
     OSError
         If it cannot be read.
     """
+    import safetensors  # here, and not at the head: `import fastnn` is to be quick
+
     path = os.fsdecode(path)
     _check_prefix(path)
     try:

@@ -292,14 +292,14 @@ def test_F17_a_file_that_shrinks_after_it_is_opened(tmp_path):
     path = tmp_path / "m"
     write_model(path, {}, {"w": np.ones(1 << 20, np.float32)})
     code = f"""if True:
-        import os
+        import os, safetensors
         from fastnn import model_file
-        opened = model_file.safetensors.safe_open
+        opened = safetensors.safe_open
         def open_and_cut(*arguments, **options):
             file = opened(*arguments, **options)
             os.truncate({str(path)!r}, 5000)
             return file
-        model_file.safetensors.safe_open = open_and_cut
+        safetensors.safe_open = open_and_cut
         try:
             model_file.read_model({str(path)!r})
         except model_file.CorruptModelError as error:

@@ -6,6 +6,8 @@ cli -> network -> layers, losses, optimizers, model_file -> _core -> fastnn.pxd
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -254,3 +256,16 @@ def test_no_traces_of_a_workshop(path):
     text = path.read_text()
     assert not re.search("TO" r"DO\b|FIX" r"ME\b|XX" r"X\b", text)
     assert not re.search(r"(?<![\w.])/" r"(work|home|root|Users|tmp)/\w", text)
+
+
+def test_importing_fastnn_loads_nothing_that_can_wait():
+    """What takes milliseconds is loaded where it is needed first."""
+    code = (
+        "import sys, numpy, scipy.linalg; before = set(sys.modules); import fastnn; "
+        "print(*{name.partition('.')[0] for name in set(sys.modules) - before})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "fastnn" in loaded
+    can_wait = {"email", "gzip", "multiprocessing", "safetensors", "threadpoolctl", "tqdm"}
+    assert not loaded & can_wait
