@@ -14,6 +14,7 @@ A layer without one (``initializer=None``) takes what suits its activation:
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -27,7 +28,7 @@ HE_ACTIVATIONS = frozenset(
 )
 
 
-class Initializer:
+class Initializer(ABC):
     """Base class. A subclass has a `name` and makes weights in `fill`.
 
     The attributes of an initializer are its settings, by which it is saved.
@@ -35,9 +36,9 @@ class Initializer:
 
     name: str
 
+    @abstractmethod
     def fill(self, shape: tuple[int, int], seed: int, layer: int) -> np.ndarray:
         """Weights of `shape` (n_in, n_out) in float64: a function of its arguments alone."""
-        raise NotImplementedError
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
@@ -92,9 +93,9 @@ class _VarianceScaling(Initializer):
         )
 
     @staticmethod
+    @abstractmethod
     def find_variance(n_in: int, n_out: int) -> tuple[int, int]:
         """Numerator and denominator of the variance."""
-        raise NotImplementedError
 
     def fill(self, shape, seed, layer):
         numerator, denominator = self.find_variance(*shape)

@@ -13,6 +13,7 @@ by number: NumPy's vectorised functions need not give a step the same bits in a 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 
 import numpy as np
 
@@ -31,7 +32,7 @@ __all__ = [
 ]
 
 
-class Schedule:
+class Schedule(ABC):
     """Base class: a subclass has its formula in `compute_rate`, and its settings as attributes.
 
     Parameters
@@ -47,9 +48,9 @@ class Schedule:
         settings = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
         return f"{type(self).__name__}({settings})"
 
+    @abstractmethod
     def compute_rate(self, t: float, base_rate: float) -> float:
         """Learning rate at time `t`, in epochs: a function of its arguments alone."""
-        raise NotImplementedError
 
     def rates(
         self, first_step: int, n_steps: int, steps_per_epoch: int, base_rate: float

@@ -23,23 +23,13 @@ class Peer(ABC):
     """One library, written as its own documentation recommends for speed."""
 
     distributions: tuple[str, ...] = ()  # whose versions the report prints
-    optimizers: tuple[str, ...] = ("sgd",)  # that it trains with; none: it does not train
-    has_dropout = False
 
     def can_train(self, workload: Workload) -> bool:
-        return workload.optimizer in self.optimizers and (self.has_dropout or not workload.dropout)
+        return False
 
     @abstractmethod
     def setup(self, problem: Problem, threads: int) -> None:
         """Build the network of `problem.weights` and move the data where the library wants it."""
-
-    def run_epoch(self, order: NDArray[np.int64]) -> None:
-        """Train one epoch on the rows in `order`; return when the new weights are ready."""
-        raise NotImplementedError
-
-    def weights(self) -> Weights:
-        """Return the present weights (n_in, n_out) and biases."""
-        raise NotImplementedError
 
     @abstractmethod
     def calls(self, X: NDArray[np.float32]) -> dict[str, Callable[[], Any]]:
@@ -47,3 +37,21 @@ class Peer(ABC):
 
         `X` may be converted beforehand to the library's own array type.
         """
+
+
+class Trainer(Peer):
+    """A library that trains, too."""
+
+    optimizers: tuple[str, ...] = ("sgd",)
+    has_dropout = False
+
+    def can_train(self, workload: Workload) -> bool:
+        return workload.optimizer in self.optimizers and (self.has_dropout or not workload.dropout)
+
+    @abstractmethod
+    def run_epoch(self, order: NDArray[np.int64]) -> None:
+        """Train one epoch on the rows in `order`; return when the new weights are ready."""
+
+    @abstractmethod
+    def weights(self) -> Weights:
+        """Return the present weights (n_in, n_out) and biases."""

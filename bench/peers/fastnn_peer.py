@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 import fastnn
 
 from ..data import Problem, Weights
-from .base import Peer
+from .base import Trainer
 
 
-class FastnnPeer(Peer):
+class FastnnPeer(Trainer):
     distributions = ("fastnn",)
     optimizers = ("sgd", "momentum", "adam")
     has_dropout = True

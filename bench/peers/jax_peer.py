@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data import Problem, Weights
-from .base import Peer
+from .base import Trainer
 
 Params = list[tuple[jax.Array, jax.Array]]
 Slots = tuple[jax.Array, jax.Array]  # what an optimizer keeps of a parameter; empty where unused
@@ -79,7 +79,7 @@ def _epoch(state: State, order: jax.Array, X: jax.Array, y: jax.Array, recipe: R
     return state
 
 
-class JaxPeer(Peer):
+class JaxPeer(Trainer):
     distributions = ("jax", "jaxlib")
     optimizers = ("sgd", "momentum", "adam")
     has_dropout = True

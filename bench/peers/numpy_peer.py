@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data import Problem, Weights
-from .base import Peer
+from .base import Trainer
 
 
-class NumpyPeer(Peer):
+class NumpyPeer(Trainer):
     distributions = ("numpy",)
 
     def setup(self, problem: Problem, threads: int) -> None:

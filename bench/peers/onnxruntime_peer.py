@@ -16,7 +16,6 @@ from .base import Peer
 
 class OnnxRuntimePeer(Peer):
     distributions = ("onnxruntime",)
-    optimizers = ()
 
     def setup(self, problem: Problem, threads: int) -> None:
         self.n_outputs = problem.sizes[-1]

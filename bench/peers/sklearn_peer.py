@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from sklearn.neural_network import MLPClassifier
 
 from ..data import Problem, Weights
-from .base import Peer
+from .base import Trainer
 
 
-class SklearnPeer(Peer):
+class SklearnPeer(Trainer):
     distributions = ("scikit-learn",)
     optimizers = ("sgd", "momentum", "adam")
 

@@ -11,10 +11,10 @@ import torch.nn.functional as nnf
 from numpy.typing import NDArray
 
 from ..data import Problem, Weights
-from .base import Peer
+from .base import Trainer
 
 
-class _TorchPeer(Peer):
+class _TorchPeer(Trainer):
     distributions = ("torch",)
     optimizers = ("sgd", "momentum", "adam")
     has_dropout = True
