@@ -6,7 +6,6 @@ import copy
 import math
 
 from fastnn._core.binding import allocate
-from fastnn.layers import list_widths
 
 # Kernels load whole vectors: the last weight's last row must be readable this far beyond its end.
 _SLACK = 16
@@ -71,6 +70,14 @@ class Parameters:
         other.running[...] = self.running
         del other.gradients, other.weight_grads
         return other
+
+
+def list_widths(layers, n_features: int) -> list[int]:
+    """Inputs of the first layer, and outputs of each."""
+    widths = [n_features]
+    for layer in layers:
+        widths.append(layer.units or widths[-1])
+    return widths
 
 
 def list_shapes(layers, n_features: int):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastnn.layers import Dense
-
 
 class Penalties:
     """What each Dense of a network adds to its loss.
@@ -29,7 +27,7 @@ class Penalties:
         self._layers = layers
         self.factors: dict[int, dict[str, float]] = {}
         for i, layer in enumerate(layers):
-            if isinstance(layer, Dense):
+            if layer.kind == "dense":
                 own = {
                     "l1": l1 if layer.l1 is None else layer.l1,
                     "l2": l2 if layer.l2 is None else layer.l2,

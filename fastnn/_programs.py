@@ -13,8 +13,8 @@ from fastnn._core.engine import Engine
 from fastnn._core.inference import Predictor, compute_row_losses
 from fastnn._core.plan import BATCH_CHUNK, ROW_BLOCK, LayerShape, Plan, choose_n_threads, make_plan
 from fastnn._core.updates import update_arena
+from fastnn._parameters import list_widths
 from fastnn._targets import check_right
-from fastnn.layers import list_widths
 
 # From this many rows on, a prediction is worth copying the weights into panels first.
 PACK_MIN_ROWS = 256
@@ -35,12 +35,17 @@ def make_shapes(
         if layer.kind == "dropout" and not training:
             continue
         activation = output_activation if layer is layers[-1] else layer.activation
-        names = ("rate", "momentum", "epsilon")
-        known = {name: getattr(layer, name) for name in names if hasattr(layer, name)}
-        known.update((penalties or {}).get(i, {}))
-        shape = describe_shape(widths[i], widths[i + 1], activation)
-        shapes.append(replace(shape, kind=layer.kind, index=i, **known))
+        penalty = (penalties or {}).get(i, {})
+        shapes.append(make_shape(layer, i, widths[i], activation, penalty))
     return shapes
+
+
+def make_shape(layer, i: int, n_in: int, activation, penalty) -> LayerShape:
+    """What the plan must know of layer `i`, with the activation that is applied."""
+    names = ("rate", "momentum", "epsilon")
+    known = {name: getattr(layer, name) for name in names if hasattr(layer, name)}
+    shape = describe_shape(n_in, layer.units or n_in, activation)
+    return replace(shape, kind=layer.kind, index=i, **known, **penalty)
 
 
 def describe_shape(n_in: int, n_out: int, activation) -> LayerShape:
@@ -98,6 +103,11 @@ def plan_training(
     return plan, make_plan(shapes, rest, **options) if rest else None
 
 
+def choose_explicit_threads(shapes, batch_size: int) -> int:
+    """Threads for one pass over a batch, in a region of its own."""
+    return choose_n_threads(shapes, -(-batch_size // EXPLICIT_FACTOR), _threads.count_available())
+
+
 def check_batch(shapes, n_rows: int, fix: str) -> None:
     """Refuse a training batch of one row where a batch norm would divide by its variance."""
     if n_rows == 1 and any(shape.kind == "batch_norm" for shape in shapes):
@@ -135,13 +145,11 @@ class Stepper:
         self, parameters, shapes, batch_size: int, dtype: str, n_threads: int | None, loss, merged
     ) -> None:
         check_batch(shapes, batch_size, "this one has 1")
-        available = _threads.count_available()
         self.batch_size = batch_size
         self._plan = make_plan(
             shapes,
             batch_size,
-            n_threads=n_threads
-            or choose_n_threads(shapes, -(-batch_size // EXPLICIT_FACTOR), available),
+            n_threads=n_threads or choose_explicit_threads(shapes, batch_size),
             update="none",
             **describe_target(dtype),
         )
@@ -152,15 +160,14 @@ class Stepper:
 
     def forward(self, X, labels, targets, seed: int, number: int, weights=None) -> float:
         """Loss of a batch, in step `number` of the network."""
-        return self._call(lambda: self._engine.forward(X, labels, targets, seed, number, weights))
+        return _threads.run_plan(
+            self._plan,
+            lambda: self._engine.forward(X, labels, targets, seed, number, weights),
+        )
 
     def backward(self) -> None:
         """Gradients of the last `forward`."""
-        self._call(self._engine.backward)
-
-    def _call(self, function):
-        with _threads.limit_blas(self._plan):
-            return _threads.run_detached(function, self._plan.n_threads)
+        _threads.run_plan(self._plan, self._engine.backward)
 
 
 class PredictorPool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastnn.layers import list_widths
+from fastnn._parameters import list_widths
 
 
 def summarize(net) -> str:

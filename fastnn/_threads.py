@@ -158,6 +158,12 @@ def run_detached(function, n_threads: int):
     return run_interruptibly(function, lambda: None)
 
 
+def run_plan(plan, function):
+    """Call `function`, which runs `plan` once."""
+    with limit_blas(plan):
+        return run_detached(function, plan.n_threads)
+
+
 def run_many(functions, n_workers: int) -> list:
     """Call all functions, `n_workers` at once, and return their results or errors in order.
 

@@ -2,78 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-
 from fastnn import activations
 from fastnn._core.kernels import get_coefficient_kind
+from fastnn._layer import Layer, View
 from fastnn._validate import check_int, check_number
 from fastnn.activations import get_activation
 from fastnn.initializers import check_initializer, describe_initializer
-
-
-class Layer:
-    """What all layers have in common.
-
-    Attributes
-    ----------
-    kind : str
-        What the plan calls it.
-    parameter_names : tuple of str
-        Attributes that hold parameters; each has a twin whose name ends in ``_grad``.
-    state_names : tuple of str
-        Attributes that training changes without a gradient.
-    units : int or None
-        Outputs of the layer; None: as many as it has inputs.
-    activation : fastnn.activations.Activation
-    """
-
-    kind = ""
-    parameter_names: tuple[str, ...] = ()
-    state_names: tuple[str, ...] = ()
-    units: Any = None
-    activation: activations.Activation = activations.Identity()
-    _settings: tuple[str, ...] = ()
-
-    def __init__(self) -> None:
-        self._views: dict[str, np.ndarray | None] = {}
-        self._attached = False
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(map(repr, self.settings().values()))})"
-
-    def settings(self) -> dict:
-        """The arguments that make an equal layer."""
-        return {name: getattr(self, name) for name in self._settings}
-
-    def parameter_shapes(self, n_in: int) -> list[tuple[int, ...] | None]:
-        """Shapes of the parameters, in the order of their names; None: it has none of that name."""
-        return [None] * len(self.parameter_names)
-
-    def parameters(self) -> list[np.ndarray]:
-        """Those that it has, as views of the network's."""
-        values = [self._view(name) for name in self.parameter_names]
-        return [value for value in values if value is not None]
-
-    def _attach(self, values, gradients, state) -> None:
-        """Show these arrays, in the order of the names, as parameters, gradients and state."""
-        self._views.update(zip(self.state_names, state, strict=True))
-        for name, value, gradient in zip(self.parameter_names, values, gradients, strict=False):
-            self._views[name] = value
-            self._views[f"{name}_grad"] = gradient
-        self._attached = True
-
-    def _reset(self) -> None:
-        """Put parameters and state where training begins; but the weights of Dense."""
-
-    def _view(self, name: str):
-        if not self._views:
-            raise AttributeError(
-                f"this {type(self).__name__} layer has no {name} yet: its input width is unknown. "
-                "Pass n_features to Network, or call fit or forward first"
-            )
-        return self._views[name]
+from fastnn.norms import BatchNorm, LayerNorm
 
 
 class Dense(Layer):
@@ -107,6 +42,8 @@ class Dense(Layer):
 
     kind = "dense"
     parameter_names = ("weight", "bias", "slope")
+    weight, bias, slope = View(), View(), View()
+    weight_grad, bias_grad, slope_grad = View(), View(), View()
 
     def __init__(
         self,
@@ -155,33 +92,9 @@ class Dense(Layer):
 
     def _reset(self) -> None:
         if self.bias is not None:
-            self.bias[...] = 0
+            self.bias = 0
         if self.slope is not None:
-            self.slope[...] = self.activation.coefficient
-
-    @property
-    def weight(self) -> np.ndarray:
-        return self._view("weight")
-
-    @property
-    def bias(self) -> np.ndarray | None:
-        return self._view("bias")
-
-    @property
-    def weight_grad(self) -> np.ndarray:
-        return self._view("weight_grad")
-
-    @property
-    def slope(self) -> np.ndarray | None:
-        return self._view("slope")
-
-    @property
-    def slope_grad(self) -> np.ndarray | None:
-        return self._view("slope_grad")
-
-    @property
-    def bias_grad(self) -> np.ndarray | None:
-        return self._view("bias_grad")
+            self.slope = self.activation.coefficient
 
 
 class Dropout(Layer):
@@ -238,117 +151,6 @@ class Activation(Layer):
         return f"Activation({described if isinstance(described, str) else self.activation!r})"
 
 
-class _Norm(Layer):
-    """A norm's gain and shift."""
-
-    parameter_names = ("gain", "shift")
-
-    def parameter_shapes(self, n_in: int) -> list[tuple[int, ...] | None]:
-        return [(n_in,), (n_in,)]
-
-    def _reset(self) -> None:
-        self.gain[...] = 1
-        self.shift[...] = 0
-
-    @property
-    def gain(self) -> np.ndarray:
-        return self._view("gain")
-
-    @property
-    def shift(self) -> np.ndarray:
-        return self._view("shift")
-
-    @property
-    def gain_grad(self) -> np.ndarray:
-        return self._view("gain_grad")
-
-    @property
-    def shift_grad(self) -> np.ndarray:
-        return self._view("shift_grad")
-
-
-class BatchNorm(_Norm):
-    """Normalizes each column over the rows of the mini-batch.
-
-    a = gain * (x - mean) / sqrt(variance + epsilon) + shift, with the mean and the (biased)
-    variance of the mini-batch in training; a batch of one row has no variance and is refused. In
-    predictions mean and variance are the running ones: after each training step running =
-    momentum * running + (1 - momentum) * batch, as the paper and Keras count (PyTorch's momentum is
-    1 - momentum), with the unbiased variance, as in the paper and PyTorch. As the first layer it
-    normalizes the inputs. Put it between a product and its activation:
-    ``Dense(100, use_bias=False), BatchNorm(), Activation("relu")``.
-
-    S. Ioffe and C. Szegedy, "Batch normalization: accelerating deep network training by reducing
-    internal covariate shift" (2015), algorithms 1 and 2.
-
-    Parameters
-    ----------
-    momentum : float, default 0.9
-        From 0 to less than 1.
-    epsilon : float, default 1e-5
-        Greater than 0.
-
-    Attributes
-    ----------
-    gain, shift : ndarray (n_in,)
-        Writable views of the network's parameters, at first 1 and 0.
-    gain_grad, shift_grad : ndarray (n_in,)
-    running_mean, running_variance : ndarray (n_in,)
-        At first 0 and 1.
-    """
-
-    kind = "batch_norm"
-    state_names = ("running_mean", "running_variance")
-    _settings = ("momentum", "epsilon")
-
-    def __init__(self, momentum: float = 0.9, epsilon: float = 1e-5) -> None:
-        super().__init__()
-        self.momentum = check_number("momentum", momentum, low=0, high=1, high_open=True)
-        self.epsilon = check_number("epsilon", epsilon, low=0, low_open=True)
-
-    def _reset(self) -> None:
-        super()._reset()
-        self.running_mean[...] = 0
-        self.running_variance[...] = 1
-
-    @property
-    def running_mean(self) -> np.ndarray:
-        return self._view("running_mean")
-
-    @property
-    def running_variance(self) -> np.ndarray:
-        return self._view("running_variance")
-
-
-class LayerNorm(_Norm):
-    """Normalizes each row over its columns, in training and in predictions alike.
-
-    a = gain * (x - mean) / sqrt(variance + epsilon) + shift, with the mean and the (biased)
-    variance of the row.
-
-    J. L. Ba, J. R. Kiros and G. E. Hinton, "Layer normalization" (2016), equation 4; epsilon as in
-    PyTorch.
-
-    Parameters
-    ----------
-    epsilon : float, default 1e-5
-        Greater than 0.
-
-    Attributes
-    ----------
-    gain, shift : ndarray (n_in,)
-        Writable views of the network's parameters, at first 1 and 0.
-    gain_grad, shift_grad : ndarray (n_in,)
-    """
-
-    kind = "layer_norm"
-    _settings = ("epsilon",)
-
-    def __init__(self, epsilon: float = 1e-5) -> None:
-        super().__init__()
-        self.epsilon = check_number("epsilon", epsilon, low=0, low_open=True)
-
-
 LAYERS = {layer.__name__: layer for layer in (Dense, Dropout, BatchNorm, LayerNorm, Activation)}
 
 
@@ -361,10 +163,11 @@ def check_layers(layers) -> list[Layer]:
         if not isinstance(layer, Layer):
             known = ", ".join(f"fastnn.{name}" for name in LAYERS)
             raise TypeError(f"layers[{i}] is {layer!r}; expected one of {known}")
-        if layer._attached or any(layer is other for other in layers[:i]):
+        if layer._owner is not None or any(layer is other for other in layers[:i]):
             name = type(layer).__name__
             raise ValueError(
-                f"layers[{i}] is already part of a network; make a new {name} for each"
+                f"layers[{i}] is already part of a network, or built by itself; make a new "
+                f"{name} for each"
             )
     if not any(isinstance(layer, Dense) for layer in layers):
         raise ValueError(f"layers is {layers}; expected at least one Dense")
@@ -374,22 +177,3 @@ def check_layers(layers) -> list[Layer]:
             "the network: drop elements in front of a Dense"
         )
     return layers
-
-
-def list_widths(layers, n_features: int) -> list[int]:
-    """Inputs of the first layer, and outputs of each."""
-    widths = [n_features]
-    for layer in layers:
-        widths.append(layer.units or widths[-1])
-    return widths
-
-
-def find_activation(layers, i: int) -> str:
-    """The activation that the product of layer `i` goes through: its own, or that of a layer
-    behind it with no other product between."""
-    for layer in [layers[i], *layers[i + 1 :]]:
-        if layer is not layers[i] and isinstance(layer, Dense):
-            break
-        if layer.activation.name != "identity":
-            return layer.activation.name
-    return "identity"

@@ -12,18 +12,17 @@ from fastnn import _programs, _saving, _scaling, _summary, _threads, _validate, 
 from fastnn._data import scale
 from fastnn._fitting import Fitting
 from fastnn._parameters import Parameters
-from fastnn._penalties import Penalties
+from fastnn._stack import Stack
 from fastnn._targets import check_classes, decide, encode_targets, spread_probabilities
 from fastnn.activations import get_activation
 from fastnn.frozen import FrozenNetwork
 from fastnn.history import History
-from fastnn.initializers import choose_initializer
-from fastnn.layers import Dense, check_layers, find_activation
+from fastnn.layers import check_layers
 from fastnn.losses import Loss, check_loss
 from fastnn.optimizers import Optimizer, check_optimizer
 
 
-class Network(Fitting):
+class Network(Fitting, Stack):
     """A feed-forward network.
 
     Parameters
@@ -83,26 +82,18 @@ class Network(Fitting):
         scale_inputs: str | None = None,
         scale_targets: str | None = None,
     ) -> None:
-        self.layers = check_layers(layers)
+        Stack.__init__(self, check_layers(layers), dtype, seed, n_threads, l1, l2)
         self.loss = check_loss(loss)
-        self.dtype = _validate.check_choice("dtype", str(np.dtype(dtype)), ["float32", "float64"])
-        self.seed = _validate.check_int("seed", seed, 0, 2**64 - 1)
-        self.n_threads = _threads.check_n_threads(n_threads)
         self.n_outputs = [layer.units for layer in self.layers if layer.units][-1]
         self._merged = self.loss.check_output_activation(self.layers[-1].activation.name)
         self.classes = check_classes(classes, self.loss, self.n_outputs)
-        self.l1 = _validate.check_number("l1", l1, low=0)
-        self.l2 = _validate.check_number("l2", l2, low=0)
-        self._penalties = Penalties(self.layers, self.l1, self.l2)
         self.scale_inputs = _scaling.check_kind("scale_inputs", scale_inputs)
         self.scale_targets = _scaling.check_target_kind(scale_targets, self.loss)
         self.input_scaling: _scaling.Scaling | None = None
         self.target_scaling: _scaling.Scaling | None = None
-        self.n_features: int | None = None
         self.history: History | None = None
         self._epoch = 0  # of the next fit; the order of the rows depends on it
         self._step = 0  # of the next batch; what is dropped in it depends on this
-        self._parameters: Parameters | None = None
         self._stepper: _programs.Stepper | None = None
         self._prepare_fitting()
         if n_features is not None:
@@ -114,13 +105,7 @@ class Network(Fitting):
     # --- building ------------------------------------------------------------------------------
 
     def _build(self, n_features: int, initialize: bool = True) -> None:
-        self.n_features = n_features
-        self._parameters = Parameters(n_features, self.layers, self.dtype)
-        made = self._parameters
-        for layer, *views in zip(
-            self.layers, made.weights, made.weight_grads, made.states, strict=True
-        ):
-            layer._attach(*views)
+        self._allocate(n_features, initialize)
         last = self.layers[-1].activation
         scores = get_activation("identity") if self._merged else last
         means = get_activation(self.loss.merged_activation) if self._merged else last
@@ -134,12 +119,6 @@ class Network(Fitting):
         )
         self._predictors = _programs.PredictorPool(self._parameters, self.dtype)
         self._stepper = None
-        try:
-            if initialize:
-                self.reset()
-        except BaseException:  # an initializer that is the user's
-            self._parameters = self.n_features = None
-            raise
 
     def reset(self, seed: int | None = None) -> None:
         """Start over: new random weights, biases at 0, epochs counted from 0, scaling unfitted.
@@ -156,18 +135,10 @@ class Network(Fitting):
         self.input_scaling = self.target_scaling = None
 
     def _start_over(self, seed: int) -> None:
-        dense = {i: layer for i, layer in enumerate(self.layers) if isinstance(layer, Dense)}
-        initial = {}
-        for i, layer in dense.items():
-            rule = layer.initializer or choose_initializer(find_activation(self.layers, i))
-            initial[i] = rule.fill(layer.weight.shape, seed, i)
+        self._fill(seed)
         self.seed = seed
         self._epoch = self._step = 0
         self.history = None
-        for each in self.layers:
-            each._reset()
-        for i, weight in initial.items():
-            dense[i].weight[...] = weight
 
     def _require_built(self) -> Parameters:
         if self._parameters is None:
@@ -251,6 +222,7 @@ class Network(Fitting):
             `backward`; dropout then draws a new mask. Without, what the last layer's activation
             gives, (batch, n_outputs); scaled where targets are.
         """
+        self._check_readable()
         if y is None:
             X = self._check_input(X)
             self._build_for(X)
@@ -276,6 +248,7 @@ class Network(Fitting):
         """Gradients of the last `forward` with targets, into the layers' ``*_grad`` views."""
         if self._stepper is None:
             raise RuntimeError("backward needs a forward pass with targets before it")
+        self._check_readable()
         self._stepper.backward()
 
     def apply_update(self, optimizer: Optimizer) -> None:

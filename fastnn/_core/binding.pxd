@@ -14,5 +14,6 @@ cdef class Binding:
     cdef object memory       # every array that a pointer in `layers` points into
     cdef object parameters   # views of the network's, per layer
     cdef readonly object outputs  # (rows, n_out) of each layer: what its last forward pass gave
+    cdef readonly object deltas   # the same of the backward pass; none in prediction
     cdef object slots, slot_panels  # what the optimizer keeps: views like `parameters`, and packed
     cdef object panels       # packed copies of the weights, per layer, or None

@@ -24,6 +24,7 @@ class Binding:
     packed: bool
     is_f32: bool
     outputs: list[_Array]
+    deltas: list[_Array]
     def __new__(
         cls,
         plan: Plan,

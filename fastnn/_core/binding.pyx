@@ -82,6 +82,7 @@ cdef class Binding:
         self.memory = []
         self.panels = [None] * self.n_layers
         self.outputs = []
+        self.deltas = []
         self.slots = slots
         self.slot_panels = [[] for _ in range(self.n_layers)]
         self.layers = <Layer *>PyMem_Calloc(self.n_layers, sizeof(Layer))
@@ -208,6 +209,7 @@ cdef class Binding:
         layer.output_rows = <void **>address(output_rows)
         if training:
             delta, delta_rows = make_rows()
+            self.deltas.append(delta.reshape(rows, layer.stride)[:, : layer.n_out])
             layer.delta = address(delta)
             layer.delta_rows = <void **>address(delta_rows)
         if training and kernels.needs_input(planned.shape.activation):

@@ -11,12 +11,14 @@ from libc.string cimport memset
 from fastnn._core import kernels as kernel_lists
 from fastnn._core import phases as phase_names
 from fastnn._core.binding import allocate, list_rows, make_blocks
+from fastnn._core.explicit import check_team
 from fastnn._core.phase_lists import join_phases
 from fastnn._core.plan import choose_stride
 
 from fastnn._core.binding cimport Binding, address
+from fastnn._core.explicit cimport run_once
 from fastnn._core.fastnn cimport FNN_N_COEFFICIENTS, fnn_coefficients
-from fastnn._core.phase_lists cimport PhaseList, Phases, fnn_barrier, run_list
+from fastnn._core.phase_lists cimport Phases, fnn_barrier
 from fastnn._core.structs cimport Step, set_scale, sum_weights
 from fastnn._core.worker cimport Run, work_in_parallel
 
@@ -203,7 +205,7 @@ cdef class Engine:
                 work_in_parallel(run, <const double *>NULL)
         run.elapsed += fnn_read_clock() - run.clock
         self.stop_flag[0] = 0  # here and not before: a stop may come before the first step
-        self.check_team(run.wrong_team)
+        check_team(run.wrong_team, run.n_threads)
         self.n_steps_done = run.n_steps_done
         losses, seconds = per_epoch[:, : run.n_epochs_done].tolist()
         return losses, seconds, run.diverged_step
@@ -215,13 +217,6 @@ cdef class Engine:
         step.weights = NULL if self.run.weights == NULL else self.run.epoch_weights + start
         losses = np.add.accumulate(self.epoch_losses[start:stop])
         return float(losses[stop - start - 1] / (sum_weights(&step) or 1))
-
-    def check_team(self, bint wrong_team):
-        if wrong_team:
-            raise RuntimeError(
-                f"OpenMP did not start the {self.binding.plan.n_threads} threads of the plan; "
-                "a limit such as OMP_THREAD_LIMIT is in force: pass a smaller n_threads"
-            )
 
     def forward(self, x, labels, targets, seed, number, weights=None):
         """One forward pass over a batch of the plan's size; its loss, 0 where it has no weight.
@@ -241,21 +236,9 @@ cdef class Engine:
         self.step.labels = <const int32_t *>address(labels)
         self.step.target_rows = <void **>address(self.target_rows)
         self.step.row_loss = <double *>address(self.row_loss)
-        self.run_once(self.forward_phases)
+        run_once(self.binding, self.forward_phases, &self.step, self.x_rows)
         return float(np.add.accumulate(self.row_loss)[n_rows - 1] / (sum_weights(&self.step) or 1))
 
     def backward(self):
         """Gradients of the last forward pass, into the network's gradient arrays."""
-        self.run_once(self.backward_phases)
-
-    cdef run_once(self, Phases phases):
-        cdef const PhaseList *todo = &phases.todo
-        cdef const Step *step = &self.step
-        cdef void *x_rows = address(self.x_rows)
-        cdef bint wrong_team
-        with nogil:
-            if self.binding.is_f32:
-                wrong_team = run_list(todo, step, <const float *const *>x_rows)
-            else:
-                wrong_team = run_list(todo, step, <const double *const *>x_rows)
-        self.check_team(wrong_team)
+        run_once(self.binding, self.backward_phases, &self.step, self.x_rows)
