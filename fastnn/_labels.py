@@ -34,11 +34,16 @@ def as_targets(y, n_rows: int, n_outputs: int, dtype="float32", name="y") -> np.
     array = real_array(y, name)
     if array.ndim == 1 and n_outputs == 1:
         array = array.reshape(-1, 1)
+    check_columns(array, n_rows, n_outputs, name)
+    return as_matrix(array, name, dtype)
+
+
+def check_columns(array: np.ndarray, n_rows: int, n_outputs: int, name: str = "y") -> None:
+    """Raise ValueError unless there is a column for each output and a row for each of X."""
     if array.ndim != 2 or array.shape[1] != n_outputs:
         expected = f"({n_rows}, {n_outputs}), one column for each output of the model"
         raise ValueError(f"{name} has shape {array.shape}; expected {expected}")
     _check_length(array, n_rows, name)
-    return as_matrix(array, name, dtype)
 
 
 def check_probability_rows(targets: np.ndarray, name: str = "y") -> None:
@@ -50,6 +55,10 @@ def check_probability_rows(targets: np.ndarray, name: str = "y") -> None:
     if outside.any():
         index = np.unravel_index(outside.argmax(), targets.shape)
         fix = f"class labels go in as a vector of shape ({len(targets)},)"
+        if (np.abs(targets) == 1).all():
+            fix = (
+                "-1 and 1 in several columns need a multilabel loss, fastnn.Hinge(multilabel=True)"
+            )
         found = f"{name} contains {targets[index]!s} at {describe_place(index)}"
         raise ValueError(f"{found}; expected probabilities in 0..1 ({fix})")
     sums = targets.sum(axis=1, dtype=np.float64)
@@ -68,6 +77,11 @@ def check_shares(targets: np.ndarray, name: str = "y") -> None:
 def check_signs(targets: np.ndarray, name: str = "y") -> None:
     """Raise ValueError unless all entries of a finite matrix are -1 or 1."""
     _check_entries(np.abs(targets) == 1, targets, name, "-1 or 1")
+
+
+def check_bits(targets: np.ndarray, name: str = "y") -> None:
+    """Raise ValueError unless all entries of a finite matrix are 0 or 1."""
+    _check_entries((targets == 0) | (targets == 1), targets, name, "0 or 1")
 
 
 def check_counts(targets: np.ndarray, name: str = "y") -> None:

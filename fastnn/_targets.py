@@ -12,7 +12,7 @@ import numpy as np
 
 from fastnn import _labels
 
-# What the entries of a multilabel matrix may be: no and yes.
+# Labels for no and yes that say themselves which is which.
 _PAIRS = ([0, 1], [-1, 1], [False, True])
 
 
@@ -41,7 +41,7 @@ def encode_targets(y, loss, classes, n_rows: int, n_outputs: int, dtype: str, na
     y : array-like
         For a loss that takes values: (n_rows, n_outputs), or (n_rows,) for one output. For
         classes: labels (n_rows,), or a column for each class: one-hot rows or, if the loss takes
-        them, probabilities. For binary cross-entropy with several outputs: a matrix of yes and no.
+        them, probabilities. For multilabel losses with several outputs: a matrix of yes and no.
     loss : Loss
     classes : ndarray or None
         As `Encoded.classes`; None finds them in `y`.
@@ -55,20 +55,25 @@ def encode_targets(y, loss, classes, n_rows: int, n_outputs: int, dtype: str, na
         if loss.targets == "counts":
             _labels.check_counts(values, name)
         return Encoded(None, values, None)
-    if loss.targets == "binary" and n_outputs > 1:
-        return _encode_multilabel(y, classes, n_rows, n_outputs, dtype, name)
+    if is_multilabel(loss, n_outputs):
+        return _encode_multilabel(y, loss, classes, n_rows, n_outputs, dtype, name)
     if loss.targets == "binary" and _labels.has_fractions(y):
         return _encode_shares(y, classes, n_rows, dtype, name)
     n_classes = n_outputs if loss.targets == "classes" else max(n_outputs, 2)
     encoded = _encode_classes(y, classes, n_rows, n_classes, n_outputs, dtype, name)
     if encoded.values is None or loss.targets == "classes":
         return encoded
-    if loss.targets == "labels":
+    if loss.targets != "binary":
         raise ValueError(
             f"{name} holds probabilities, but the loss {loss.name!r} needs one class in each row: "
             "labels or one-hot rows"
         )
     return encoded._replace(values=np.ascontiguousarray(encoded.values[:, 1:]))
+
+
+def is_multilabel(loss, n_outputs: int) -> bool:
+    """Whether each output answers a question of its own with yes or no."""
+    return loss.targets in ("binary", "signs") and n_outputs > 1
 
 
 def _encode_classes(y, classes, n_rows, n_classes, n_outputs, dtype, name) -> Encoded:
@@ -78,6 +83,7 @@ def _encode_classes(y, classes, n_rows, n_classes, n_outputs, dtype, name) -> En
             classes = _find_classes(y, n_classes, n_outputs, name)
         labels, classes = _labels.encode_labels(y, classes, n_rows, name)
         return Encoded(labels, None, classes)
+    _refuse_label_columns(y, n_classes, name)
     values = _labels.as_targets(y, n_rows, n_classes, dtype, name)
     _labels.check_probability_rows(values, name)
     if classes is None:
@@ -86,6 +92,19 @@ def _encode_classes(y, classes, n_rows, n_classes, n_outputs, dtype, name) -> En
     if ones is not None:  # one-hot rows give the bits that labels give
         return Encoded(ones, None, classes)
     return Encoded(None, values, classes)
+
+
+def _refuse_label_columns(y, n_classes: int, name: str) -> None:
+    """Several columns of labels are several tasks, each with classes of its own."""
+    array = _labels.as_array(y, name)
+    numbers = array.dtype.kind in "fiub"
+    if array.ndim == 2 and (not numbers or array.shape[1] != n_classes):
+        raise ValueError(
+            f"{name} has shape {array.shape}; expected one label in each row, or shape "
+            f"({len(array)}, {n_classes}), a share of each class. Several columns of labels need "
+            "a network for each column; columns of yes and no need loss='binary_cross_entropy' or "
+            "fastnn.Hinge(multilabel=True)"
+        )
 
 
 def _find_classes(y, n_classes: int, n_outputs: int, name: str) -> np.ndarray:
@@ -126,7 +145,7 @@ def _encode_shares(y, classes, n_rows: int, dtype: str, name: str) -> Encoded:
     return Encoded(None, values, _labels.as_classes([0, 1]))
 
 
-def _encode_multilabel(y, classes, n_rows: int, n_outputs: int, dtype: str, name: str) -> Encoded:
+def _encode_multilabel(y, loss, classes, n_rows, n_outputs, dtype: str, name: str) -> Encoded:
     """A matrix of yes and no, of one pair for all outputs; or of the probabilities of yes."""
     if _labels.is_label_vector(y):
         raise ValueError(
@@ -134,15 +153,46 @@ def _encode_multilabel(y, classes, n_rows: int, n_outputs: int, dtype: str, name
             "or no for each output. For one class of several in each row use "
             "loss='softmax_cross_entropy'"
         )
-    values = _labels.as_targets(y, n_rows, n_outputs, dtype, name)
+    array = _labels.as_array(y, name)
     if classes is None:
-        is_bool = np.asarray(y).dtype.kind == "b"
-        classes = _labels.as_classes(_PAIRS[2 if is_bool else 1 if (values == -1).any() else 0])
+        classes = _find_pair(array, name)
+    if array.dtype.kind not in "fiub" or classes.tolist() not in _PAIRS:
+        return Encoded(
+            None, _encode_columns(array, classes, n_rows, n_outputs, dtype, name), classes
+        )
+    values = _labels.as_targets(array, n_rows, n_outputs, dtype, name)
     if classes[0] == -1:
         _labels.check_signs(values, name)
         values = (values > 0).astype(dtype)
     _labels.check_shares(values, name)
+    if loss.targets == "signs":
+        _labels.check_bits(values, name)
     return Encoded(None, values, classes)
+
+
+def _find_pair(array: np.ndarray, name: str) -> np.ndarray:
+    """What stands for no and yes in a first matrix of them."""
+    if array.dtype.kind in "fiub":
+        is_bool = array.dtype.kind == "b"
+        return _labels.as_classes(_PAIRS[2 if is_bool else 1 if (array == -1).any() else 0])
+    found = _labels.encode_labels(array.reshape(-1), name=name)[1]
+    if len(found) != 2:
+        raise ValueError(
+            f"{name} has {len(found)} different entries, such as {found[:3].tolist()}; expected "
+            "two, for no and yes, the same in all columns (or name them: Network(classes=[no, "
+            "yes])). Columns with classes of their own need a network each"
+        )
+    return found
+
+
+def _encode_columns(array, classes, n_rows: int, n_outputs: int, dtype: str, name: str):
+    """0 and 1 for a matrix of the two labels."""
+    _labels.check_columns(array, n_rows, n_outputs, name)
+    columns = [
+        _labels.encode_labels(array[:, j], classes, n_rows, f"{name}[:, {j}]")[0]
+        for j in range(n_outputs)
+    ]
+    return np.column_stack(columns).astype(dtype)
 
 
 def check_classes(classes, loss, n_outputs: int) -> np.ndarray | None:
@@ -152,11 +202,11 @@ def check_classes(classes, loss, n_outputs: int) -> np.ndarray | None:
     classes = _labels.as_classes(classes)
     if not loss.is_classifier:
         raise ValueError(f"classes were given, but the loss {loss.name!r} takes values")
-    if loss.targets == "binary" and n_outputs > 1:
-        if classes.tolist() not in _PAIRS:
+    if is_multilabel(loss, n_outputs):
+        if len(classes) != 2:
             raise ValueError(
-                f"classes is {classes.tolist()}; expected the entries for no and yes, which all "
-                "outputs share: [0, 1], [-1, 1] or [False, True]"
+                f"classes is {classes.tolist()}; expected two, the entries for no and yes, which "
+                "all outputs share"
             )
     elif n_outputs == 1 and loss.targets != "classes":
         if len(classes) != 2:
@@ -179,7 +229,7 @@ def choose_classes(scores: np.ndarray, loss) -> np.ndarray:
     """Class index of each row (n_rows,), or 0 and 1 for each multilabel output (n_rows, n)."""
     if scores.shape[1] == 1 and loss.targets != "classes":
         return (scores[:, 0] > 0).astype(np.intp)
-    if loss.targets == "binary":
+    if is_multilabel(loss, scores.shape[1]):
         return (scores > 0).astype(np.intp)
     return scores.argmax(axis=1)
 

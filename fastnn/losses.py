@@ -44,13 +44,17 @@ class Loss:
 
     @property
     def targets(self) -> str:
-        """What it compares the output with: "values", "counts", "classes", "labels", "binary"."""
+        """What it compares the output with.
+
+        "values", "counts", "classes", "labels", "binary" (see losses.def), or "signs": a yes or no
+        for each output, and no probabilities.
+        """
         return get_targets(self.name)
 
     @property
     def is_classifier(self) -> bool:
         """Whether targets are classes, or a yes or no for each output, rather than numbers."""
-        return self.targets in ("classes", "labels", "binary")
+        return self.targets in ("classes", "labels", "binary", "signs")
 
     @property
     def merged_activation(self) -> str:
@@ -240,8 +244,9 @@ class BinaryCrossEntropy(_Elementwise):
     D. R. Cox, "The regression analysis of binary sequences" (1958), equations 2 and 3.
 
     With one output, targets are labels of two classes of any kind, or probabilities of the second.
-    With several, a 0/1, False/True or -1/+1 matrix: each output is a question of its own
-    (multilabel). The last layer has no activation, or sigmoid, which is then applied once.
+    With several, a matrix of 0/1, False/True, -1/+1 or two strings, which mean no and yes in all
+    columns: each output is a question of its own (multilabel); 0..1 are probabilities of yes. The
+    last layer has no activation, or sigmoid, which is then applied once.
 
     Parameters
     ----------
@@ -274,12 +279,24 @@ class Hinge(_Elementwise):
 
     Parameters
     ----------
+    multilabel : bool, default False
+        Each output is a question of its own: m_j = 1 - s_j a_j, averaged over the n outputs.
+        Targets are matrices of two entries for no and yes, as of `BinaryCrossEntropy`.
     sum_outputs : bool, default False
         Do not divide by n.
     reduction : {"mean", "sum"}
     """
 
+    multilabel: bool = field(default=False, kw_only=True)
     name: ClassVar[str] = "hinge"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "multilabel", bool(self.multilabel))
+
+    @property
+    def targets(self) -> str:
+        return "signs" if self.multilabel else super().targets
 
     def check_output_activation(self, activation: str) -> bool:
         if activation in ONE_SIGNED:
@@ -297,6 +314,8 @@ class SquaredHinge(Hinge):
 
     Parameters
     ----------
+    multilabel : bool, default False
+        As of `Hinge`.
     sum_outputs : bool, default False
         Do not divide by the number of outputs.
     reduction : {"mean", "sum"}
