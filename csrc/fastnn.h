@@ -124,9 +124,11 @@ typedef struct {
     double keep;           /* factor of the parameter: 1 - learning rate * decoupled weight decay */
     double decay;          /* coupled weight decay: decay * w is added to the gradient */
     double limit;          /* gradients are clipped to +-limit; INFINITY: they are not */
+    double norm;           /* gradients are scaled to this norm of them all at most; INFINITY: not.
+                              The caller does that: args->scale of optimizer_update */
     double own[FNN_N_OWN]; /* what each formula calls its own, kernels/optimizers.inc */
 } fnn_coefficients;
-#define FNN_N_COEFFICIENTS (4 + FNN_N_OWN)
+#define FNN_N_COEFFICIENTS (5 + FNN_N_OWN)
 
 /* ---- kernels: one table per instruction set and dtype ---- */
 

@@ -2,8 +2,8 @@
 
 Everything that depends on the number of a step (bias corrections, products of momenta, the rate of
 a schedule) is computed here, in float64 and before the engine runs; the kernels see numbers. A row
-is the C struct `fnn_coefficients`: rate, keep, decay, limit and six of the formula's own, whose
-meaning stands with each formula in ``csrc/kernels/optimizers.inc``.
+is the C struct `fnn_coefficients`: rate, keep, decay, limit, norm and six of the formula's own, the
+meaning of which stands with each formula in ``csrc/kernels/optimizers.inc``.
 
 Powers are taken one by one, by the C library: NumPy's vectorised ones need not give a step the same
 bits in a run of ten steps as alone.
@@ -17,7 +17,7 @@ import math
 import numpy as np
 
 N_OWN = 6
-N_COEFFICIENTS = 4 + N_OWN
+N_COEFFICIENTS = 5 + N_OWN
 
 
 def make_table(optimizer, first_step: int, n_steps: int, rates) -> np.ndarray:
@@ -34,14 +34,16 @@ def make_table(optimizer, first_step: int, n_steps: int, rates) -> np.ndarray:
 
     Returns
     -------
-    ndarray (n_steps or 1, 10)
+    ndarray (n_steps or 1, 11)
         One row where all steps share it.
     """
     steps = range(first_step + 1, first_step + n_steps + 1)
     rate, *own = _FORMULAS[optimizer.kernel](optimizer, steps, rates)
     keep = 1 - np.asarray(rates) * optimizer.decoupled_decay
-    limit = math.inf if optimizer.clip_value is None else optimizer.clip_value
-    columns = [rate, keep, optimizer.coupled_decay, limit, *own, *[0.0] * (N_OWN - len(own))]
+    limits = [math.inf if limit is None else limit
+              for limit in (optimizer.clip_value, optimizer.clip_norm)]  # fmt: skip
+    padding = [0.0] * (N_OWN - len(own))
+    columns = [rate, keep, optimizer.coupled_decay, *limits, *own, *padding]
     return np.stack(np.broadcast_arrays(*map(np.atleast_1d, columns)), axis=-1)
 
 

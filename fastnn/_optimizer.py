@@ -28,6 +28,7 @@ class Optimizer:
     learning_rate: float
     _: KW_ONLY
     clip_value: float | None = None
+    clip_norm: float | None = None
 
     #: Entry of ``csrc/lists/optimizers.def``, and what its slots are called. Here and below, some
     #: optimizers have a property instead.

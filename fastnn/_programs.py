@@ -11,9 +11,10 @@ from fastnn._core import kernels
 from fastnn._core.binding import Binding
 from fastnn._core.engine import Engine
 from fastnn._core.inference import Predictor, compute_row_losses
-from fastnn._core.plan import BATCH_CHUNK, ROW_BLOCK, LayerShape, Plan, choose_n_threads, make_plan
+from fastnn._core.plan import BATCH_CHUNK, ROW_BLOCK, choose_n_threads, make_plan
+from fastnn._core.plan_structs import LayerShape, Plan
 from fastnn._core.updates import update_arena
-from fastnn._parameters import list_widths
+from fastnn._parameters import count_elements, list_widths
 from fastnn._targets import check_right
 
 # From this many rows on, a prediction is worth copying the weights into panels first.
@@ -44,6 +45,7 @@ def make_shape(layer, i: int, n_in: int, activation, penalty) -> LayerShape:
     """What the plan must know of layer `i`, with the activation that is applied."""
     names = ("rate", "momentum", "epsilon")
     known = {name: getattr(layer, name) for name in names if hasattr(layer, name)}
+    known["n_parameters"] = count_elements([layer.parameter_shapes(n_in)])
     shape = describe_shape(n_in, layer.units or n_in, activation)
     return replace(shape, kind=layer.kind, index=i, **known, **penalty)
 
@@ -72,8 +74,11 @@ def describe_target(dtype: str) -> dict:
 def choose_update(optimizer, batch_size: int, shapes) -> str:
     """Where the update is made: in the tile that computes dW, or after each block of dW.
 
-    The tile has no registers left for penalties.
+    The tile has no registers left for penalties. The norm of all gradients is known only when all
+    of them are there.
     """
+    if optimizer.clip_norm is not None:
+        return "separate"
     penalised = any(shape.l1 or shape.l2 for shape in shapes)
     fused = optimizer.is_plain() and batch_size <= BATCH_CHUNK and not penalised
     return "fused" if fused else "blocked"

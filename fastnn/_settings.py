@@ -8,6 +8,7 @@ signature. What it is handed, then or later, is checked by the entry of its name
 from __future__ import annotations
 
 import inspect
+import textwrap
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, NamedTuple, TypeVar
@@ -76,6 +77,13 @@ SETTINGS = {
     "clip_value": Setting(
         _optional, "Elements of the gradient are clipped to [-clip_value, clip_value]."
     ),
+    "clip_norm": Setting(
+        _optional,
+        "All gradients, those of penalties included, are scaled by min(1, clip_norm / (norm + "
+        "1e-6)), where norm is that of all of them together; before clip_value. R. Pascanu et "
+        'al., "On the difficulty of training recurrent neural networks" (2013), algorithm 1, as '
+        "PyTorch's clip_grad_norm_.",
+    ),
 }
 
 
@@ -87,10 +95,11 @@ def document(cls: _Class) -> _Class:
             default = each.default
             kind = "float" if default is None else type(default).__name__
             rest = "optional" if default is None else f"default {default!r}"
-            section += [f"{each.name} : {kind}, {rest}", f"    {SETTINGS[each.name].text}"]
+            text = textwrap.indent(textwrap.fill(SETTINGS[each.name].text, 92), "    ")
+            section += [f"{each.name} : {kind}, {rest}", text]
         cls.__doc__ = "\n".join([inspect.cleandoc(cls.__doc__), "", *section, ""])
     return cls
 
 
 def _comes_last(each) -> bool:
-    return each.name in {"weight_decay", "clip_value"}
+    return each.name in {"weight_decay", "clip_value", "clip_norm"}

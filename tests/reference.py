@@ -264,16 +264,21 @@ def backward(parameters, activations, loss, x, targets):
 
 
 def train_step(parameters, activations, loss, x, targets, optimizer, learning_rate,
-               memory=None, fill=(0, 0), decay=0.0, limit=np.inf, l1=0.0, l2=0.0,
-               **settings):  # fmt: skip
+               memory=None, fill=(0, 0), decay=0.0, limit=np.inf, norm=np.inf, l1=0.0,
+               l2=0.0, **settings):  # fmt: skip
     """Mean loss (with the penalty) before the step, and the parameters after it.
 
     `memory` is a dict that keeps the optimizer's slots from step to step, `fill` what they begin
-    with, `decay` a coupled weight decay, `limit` what gradients are clipped to.
+    with, `decay` a coupled weight decay, `limit` what gradients are clipped to, `norm` what all of
+    them are scaled to before.
     """
     memory = {} if memory is None else memory
     memory["t"] = memory.get("t", 0) + 1
     mean_loss, gradients = backward(parameters, activations, loss, x, targets)
+    for i, (pair, found) in enumerate(zip(parameters, gradients, strict=True)):
+        extra, slope = penalty(pair[0], l1, l2)
+        mean_loss, gradients[i] = mean_loss + extra, (found[0] + slope, *found[1:])
+    scale = min(1, norm / (np.linalg.norm(flatten(gradients)) + 1e-6))
     after = []
     for i, pair in enumerate(zip(parameters, gradients, strict=True)):
         news = []
@@ -281,10 +286,7 @@ def train_step(parameters, activations, loss, x, targets, optimizer, learning_ra
             if w is None:
                 news.append(None)
                 continue
-            if j == 0:
-                extra, slope = penalty(w, l1, l2)
-                mean_loss, g = mean_loss + extra, g + slope
-            g = np.clip(g, -limit, limit) + decay * w
+            g = np.clip(scale * g, -limit, limit) + decay * w
             slots = memory.get((i, j)) or [np.full_like(w, value) for value in fill]
             new, memory[i, j] = OPTIMIZERS[optimizer](
                 w, g, slots, memory["t"], learning_rate, **settings

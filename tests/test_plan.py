@@ -14,7 +14,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fastnn._core import kernels, plan
-from fastnn._core.plan import LayerShape, make_plan
+from fastnn._core.plan import make_plan
+from fastnn._core.plan_structs import LayerShape, Plan
 
 WIDTHS = [(1, 2), (4, 8), (8, 16), (16, 64)]
 UPDATES = ["fused", "blocked", "none"]
@@ -37,7 +38,7 @@ def small_limits():
 def make_shapes(widths, activations=()):
     names = [*activations, *["relu"] * len(widths)]
     return [
-        LayerShape(n_in, n_out, name, kernels.is_rowwise(name))
+        LayerShape(n_in, n_out, name, kernels.is_rowwise(name), n_parameters=(n_in + 1) * n_out)
         for n_in, n_out, name in zip(widths, widths[1:], names, strict=False)
     ]
 
@@ -284,7 +285,7 @@ def test_barriers_are_needed():
             continue
         fewer = [*phases[:i], plan.Phase(phase.kind, phase.layer, phase.axis, phase.bounds)]
         fewer = (*fewer, *phases[i + 1 :])
-        other = plan.Plan(made.dtype, made.isa, made.n_threads, made.batch_size, made.update,
+        other = Plan(made.dtype, made.isa, made.n_threads, made.batch_size, made.update,
                           made.layers, fewer, ())  # fmt: skip
         with pytest.raises(AssertionError):
             check_barriers(other)

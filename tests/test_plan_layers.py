@@ -11,7 +11,7 @@ import test_plan
 from test_plan import check_barriers, make
 
 from fastnn._core import kernels
-from fastnn._core.plan import LAYER_KINDS, LayerShape
+from fastnn._core.plan_structs import LAYER_KINDS, LayerShape
 
 KINDS = [kind for kind in LAYER_KINDS if kind != "dense"]
 list_touched_by_dense = test_plan.list_touched
@@ -60,7 +60,7 @@ def test_barriers(kinds, activation, monkeypatch):
     monkeypatch.setattr(test_plan, "list_touched", list_touched)
     with test_plan.small_limits():
         shapes = make_shapes(list(kinds), activation=activation)
-        for n_threads, update in itertools.product([2, 3], ["fused", "separate", "none"]):
+        for n_threads, update in itertools.product([2, 3], ["fused", "blocked", "none"]):
             made = make(shapes, 9, n_threads, (4, 8), update)
             check_barriers(made)
             for phase in made.forward + made.backward:

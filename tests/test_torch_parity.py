@@ -136,9 +136,8 @@ def test_free_steps(activation, loss):
     losses = np.empty((N_FREE_STEPS, len(pairs)))
     for i in range(N_FREE_STEPS):
         losses[i], gradients = problem.compute_gradients(torch.stack(nets), x, targets)
-        for net, gradient, optimizer in zip(nets, gradients, optimizers, strict=True):
-            net.grad = gradient
-            optimizer.step()
+        for pair, optimizer, net, gradient in zip(pairs, optimizers, nets, gradients, strict=True):
+            pair.step(optimizer, net, gradient)
     options = {"epochs": N_FREE_STEPS, "batch_size": len(x), "shuffle": False}
     for i, pair in enumerate(pairs):
         net = problem.make_network("float64")

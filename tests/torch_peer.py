@@ -93,6 +93,8 @@ class Pair:
         Name of each number per parameter: in PyTorch -> in fastnn.
     smooth : bool
         Whether the new parameters are a smooth function of the gradient.
+    clips : tuple of callable
+        What PyTorch does to the gradients of parameters before the step.
     """
 
     name: str
@@ -100,9 +102,17 @@ class Pair:
     theirs: Callable
     slots: dict[str, str] = field(default_factory=dict)
     smooth: bool = True
+    clips: tuple[Callable, ...] = ()
+
+    def step(self, optimizer, parameters, gradient):
+        """A step of PyTorch's optimizer with this gradient."""
+        parameters.grad = gradient.clone()
+        for clip in self.clips:
+            clip([parameters])
+        optimizer.step()
 
 
-def _pair(ours, theirs, slots=(), smooth=True):
+def _pair(ours, theirs, slots=(), smooth=True, clips=()):
     """A pair by class and settings; `theirs` may add what has another name there."""
     (cls, settings), (other, others) = ours, theirs
     return Pair(
@@ -111,6 +121,7 @@ def _pair(ours, theirs, slots=(), smooth=True):
         lambda p: other(p, **{"lr": settings["learning_rate"], **others}),
         dict(slots),
         smooth,
+        clips,
     )
 
 
@@ -121,10 +132,18 @@ _BETAS = {"betas": (0.8, 0.95), "eps": 1e-4}
 _MOMENTS = {"exp_avg": "first_moment", "exp_avg_sq": "second_moment"}
 _VELOCITY = {"momentum_buffer": "velocity"}
 _DECAY = {"weight_decay": 0.1}
+_CLIPS = (
+    lambda p: torch.nn.utils.clip_grad_norm_(p, 0.3),
+    lambda p: torch.nn.utils.clip_grad_value_(p, 0.1),
+)
 OPTIMIZERS: dict[str, list[Pair]] = {
     "sgd": [
         _pair((fastnn.SGD, {"learning_rate": 0.1}), (torch.optim.SGD, {})),
         _pair((fastnn.SGD, {"learning_rate": 0.1, **_DECAY}), (torch.optim.SGD, _DECAY)),
+        _pair((fastnn.SGD, {"learning_rate": 0.1, "clip_norm": 0.3, **_DECAY}),
+              (torch.optim.SGD, _DECAY), clips=_CLIPS[:1]),
+        _pair((fastnn.SGD, {"learning_rate": 0.1, "clip_norm": 0.3, "clip_value": 0.1}),
+              (torch.optim.SGD, {}), smooth=False, clips=_CLIPS),
     ],
     "momentum": [
         _pair((fastnn.SGD, {"learning_rate": 0.1, "momentum": 0.8, **_DECAY}),
@@ -137,6 +156,8 @@ OPTIMIZERS: dict[str, list[Pair]] = {
     "adam": [
         _pair((fastnn.Adam, {**_ADAM, **_DECAY}), (torch.optim.Adam, {**_BETAS, **_DECAY}),
               _MOMENTS),
+        _pair((fastnn.Adam, {**_ADAM, "clip_norm": 0.3}), (torch.optim.Adam, _BETAS), _MOMENTS,
+              clips=_CLIPS[:1]),
         _pair((fastnn.AdamW, {**_ADAM, **_DECAY}), (torch.optim.AdamW, {**_BETAS, **_DECAY}),
               _MOMENTS),
     ],
@@ -187,13 +208,12 @@ class Rival:
         """Let fastnn take a step, and return PyTorch's from the same numbers."""
         start = torch.tensor(start, dtype=torch.float64)
         self.parameters.copy_(start)
-        self.parameters.grad = gradient.clone()
         state = self.theirs.state[self.parameters]
         kept = self.ours.state_dict()["slots"]
         for theirs, ours in self.pair.slots.items():
             if ours in kept and state.get(theirs) is not None:
                 state[theirs].copy_(torch.from_numpy(kept[ours]))
-        self.theirs.step()
+        self.pair.step(self.theirs, self.parameters, gradient)
         self.ours.step(net)
         return self.parameters - start
 

@@ -19,7 +19,7 @@ class Phase:
 
     kind: str
     layer: int
-    axis: str  # "rows" of the batch, "inputs" or "outputs" of the layer
+    axis: str  # "rows" of the batch, "inputs" or "outputs" of the layer, "chunks" of all gradients
     bounds: tuple[int, ...]
     barrier: bool = False  # all threads wait before this phase
 
@@ -80,12 +80,31 @@ def list_accesses(phase: Phase, layers) -> list[tuple[str, str, tuple[int, ...],
             (before, "columns" if by_inputs else ALL, bounds if by_inputs else (), False),
             access("delta", i, ALL if by_inputs else "columns"),
             access("w", i, phase.axis, writes=True),
+            access("dw", i, phase.axis, writes=True),
         ]
     if kind == "bias":
-        return [access("delta", i, "columns"), access("b", i, "columns", writes=True)]
+        written = [access(buffer, i, "columns", writes=True) for buffer in ("b", "db")]
+        return [access("delta", i, "columns"), *written]
+    if kind in ("gradient_norm", "update_weight", "update_bias"):
+        return list_update_accesses(phase, layers)
     if kind == "transpose":
         return [access("w", i, "inputs"), access("wt", i, "inputs", writes=True)]
     raise ValueError(f"unknown phase kind {kind!r}")
+
+
+def list_update_accesses(phase: Phase, layers) -> list[tuple[str, str, tuple[int, ...], bool]]:
+    """The same for updates that wait for the norm of all gradients, and for that norm."""
+    bounds = phase.bounds
+    if phase.kind == "gradient_norm":
+        trained = [i for i, layer in enumerate(layers) if layer.shape.has_parameters]
+        gradients = [(f"{name}{i}", ALL, (), False) for name in ("dw", "db") for i in trained]
+        return [*gradients, ("squares", phase.axis, bounds, True)]
+    name, axis = ("w", phase.axis) if phase.kind == "update_weight" else ("b", "columns")
+    return [
+        ("squares", ALL, (), False),
+        (f"d{name}{phase.layer}", axis, bounds, False),
+        (f"{name}{phase.layer}", axis, bounds, True),
+    ]
 
 
 def list_transform_accesses(kind: str, shape, i: int, before: str, axis: str, bounds):
@@ -94,7 +113,7 @@ def list_transform_accesses(kind: str, shape, i: int, before: str, axis: str, bo
         "transform": ([before], [f"a{i}"]),
         "transform_backward": ([f"delta{i}", f"a{i - 1}"], [f"delta{i - 1}"]),
         "differentiate": ([f"a{i}"], [f"delta{i}"]),
-        "gain": ([f"delta{i}", f"statistics{i}"], [f"w{i}"]),
+        "gain": ([f"delta{i}", f"statistics{i}"], [f"w{i}", f"dw{i}"]),
     }
     read, written = read_and_written[kind]
     found = [(buffer, axis, bounds, False) for buffer in read]

@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from typing_extensions import Self, disjoint_base
 
-from fastnn._core.plan import Plan
+from fastnn._core.plan_structs import Plan
 
 _Array = NDArray[np.floating[Any]]
 _Pairs = Sequence[tuple[_Array, _Array | None]]

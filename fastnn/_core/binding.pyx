@@ -7,7 +7,8 @@ from cpython.mem cimport PyMem_Calloc, PyMem_Free
 
 from fastnn._core import kernels
 from fastnn._core import plan as planning
-from fastnn._core.plan import choose_stride, count_chunks
+from fastnn._core.plan import choose_stride
+from fastnn._core.plan_structs import LAYER_KINDS, count_chunks
 
 from fastnn._core.deltas cimport transpose_block
 from fastnn._core.kernels cimport active_kernels
@@ -116,7 +117,7 @@ cdef class Binding:
         cdef Layer *layer = self.layers + i
         planned = self.plan.layers[i]
         shape = planned.shape
-        layer.kind = planning.LAYER_KINDS.index(shape.kind)
+        layer.kind = LAYER_KINDS.index(shape.kind)
         layer.index = shape.index
         layer.rate = shape.rate
         layer.epsilon = shape.epsilon

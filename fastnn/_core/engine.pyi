@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from typing_extensions import disjoint_base
 
 from fastnn._core.binding import Binding
-from fastnn._core.plan import Plan
+from fastnn._core.plan_structs import Plan
 
 _Array = NDArray[np.floating[Any]]
 _Labels = NDArray[np.int32]

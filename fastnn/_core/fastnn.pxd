@@ -46,7 +46,7 @@ cdef extern from "fastnn.h" nogil:
         const char *name
         int n_slots
     ctypedef struct fnn_coefficients:
-        double rate, keep
+        double rate, keep, norm
     const fnn_activation_info fnn_activations[]
     const fnn_loss_info fnn_losses[]
     const fnn_optimizer_info fnn_optimizers[]
@@ -132,6 +132,7 @@ cdef extern from "fastnn.h" nogil:
         void (**optimizer_update)(const fnn_update_args_f32 *args) noexcept nogil
         void (*add_penalty)(const float *w, float *g, Py_ssize_t n, double l1,
                             double l2) noexcept nogil
+        double (*sum_squares)(const float *x, Py_ssize_t n) noexcept nogil
         Py_ssize_t (*find_nonfinite)(const float *x, Py_ssize_t n) noexcept nogil
         void (**function)(const float *x, float *y, Py_ssize_t n) noexcept nogil
 
@@ -208,6 +209,7 @@ cdef extern from "fastnn.h" nogil:
         void (**optimizer_update)(const fnn_update_args_f64 *args) noexcept nogil
         void (*add_penalty)(const double *w, double *g, Py_ssize_t n, double l1,
                             double l2) noexcept nogil
+        double (*sum_squares)(const double *x, Py_ssize_t n) noexcept nogil
         Py_ssize_t (*find_nonfinite)(const double *x, Py_ssize_t n) noexcept nogil
         void (**function)(const double *x, double *y, Py_ssize_t n) noexcept nogil
 

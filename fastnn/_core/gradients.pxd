@@ -7,6 +7,9 @@ cdef void weight_block(const Step *step, const Layer *layer, const real *const *
 cdef void weight_blas(const Step *step, const Layer *layer, const real *x,
                       Py_ssize_t x_stride, Py_ssize_t column_start,
                       Py_ssize_t column_stop) noexcept nogil
+cdef void update_block(const Step *step, const Layer *layer, Py_ssize_t offset,
+                       Py_ssize_t stride, const real *gradient, Py_ssize_t gradient_stride,
+                       Py_ssize_t rows, Py_ssize_t width, double l1, double l2) noexcept nogil
 cdef void update_vector(const Step *step, real *value, Py_ssize_t n) noexcept nogil
 cdef void bias_block(const Step *step, const Layer *layer, Py_ssize_t start, Py_ssize_t stop,
                      const real *tag) noexcept nogil

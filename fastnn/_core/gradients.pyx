@@ -5,7 +5,8 @@ Shapes: x (batch, n_in), delta (batch, n_out), dW (n_in, n_out), db (n_out).
 Plain SGD is part of the tile that computes dW (`UPDATE_FUSED`). Every other optimizer is handed dW
 in blocks of some rows of a panel, each while it is in the first-level cache (`UPDATE_BLOCKED`), so
 that no gradient of the size of W is ever written to memory. Layers that use BLAS are the exception:
-BLAS is at its best with large products.
+BLAS is at its best with large products. Where all gradients must be there before the first update
+(`UPDATE_SEPARATE`), they are kept, and updates are phases of their own (`clipping.pyx`).
 
 Rejected: the optimizers inside the tile. There would be a tile for each of them, and no registers
 left for its state.
@@ -138,7 +139,7 @@ cdef void weight_blas(const Step *step, const Layer *layer, const real *x,
 
 
 cdef void update_vector(const Step *step, real *value, Py_ssize_t n) noexcept nogil:
-    """One optimizer step over n neighbouring parameters, where the plan updates within a phase.
+    """One optimizer step over n neighbouring parameters.
 
     For parameters that stay where they lie in the network's arena (biases, slopes, gains): their
     gradients and state lie at the same place of the other arenas.
@@ -146,13 +147,16 @@ cdef void update_vector(const Step *step, real *value, Py_ssize_t n) noexcept no
     cdef real *slots[FNN_MAX_SLOTS]
     cdef Py_ssize_t offset
     cdef int k
-    if step.update == UPDATE_FUSED or step.update == UPDATE_BLOCKED:
-        offset = value - <real *>step.values
-        for k in range(FNN_MAX_SLOTS):
-            slots[k] = <real *>step.state + k * step.n_parameters + offset
-        update_parameters(step.kernels, step.optimizer, value,
-                          <const real *>step.gradients + offset, slots, n, step.coefficients, 0,
-                          0, step.gradient_scale)
+    offset = value - <real *>step.values
+    for k in range(FNN_MAX_SLOTS):
+        slots[k] = <real *>step.state + k * step.n_parameters + offset
+    update_parameters(step.kernels, step.optimizer, value, <const real *>step.gradients + offset,
+                      slots, n, step.coefficients, 0, 0, step.gradient_scale)
+
+
+cdef inline bint is_updated_here(const Step *step) noexcept nogil:
+    """Whether the phase that computes a gradient also updates its parameters."""
+    return step.update == UPDATE_FUSED or step.update == UPDATE_BLOCKED
 
 
 cdef void bias_block(const Step *step, const Layer *layer, Py_ssize_t start, Py_ssize_t stop,
@@ -161,12 +165,14 @@ cdef void bias_block(const Step *step, const Layer *layer, Py_ssize_t start, Py_
     if layer.bias != NULL:
         column_sums(step.kernels, <const real *>layer.delta + start, layer.stride, step.batch,
                     stop - start, <real *>layer.bias_grad + start, <real>1, <real>0)
-        update_vector(step, <real *>layer.bias + start, stop - start)
+        if is_updated_here(step):
+            update_vector(step, <real *>layer.bias + start, stop - start)
     if layer.coefficient_delta != NULL:
         column_sums(step.kernels, <const real *>layer.coefficient_delta + start, layer.stride,
                     step.batch, stop - start, <real *>layer.coefficients_grad + start, <real>1,
                     <real>0)
-        update_vector(step, <real *>layer.coefficients + start, stop - start)
+        if is_updated_here(step):
+            update_vector(step, <real *>layer.coefficients + start, stop - start)
 
 
 cdef void gain_block(const Step *step, const Layer *layer, Py_ssize_t start, Py_ssize_t stop,
@@ -175,4 +181,5 @@ cdef void gain_block(const Step *step, const Layer *layer, Py_ssize_t start, Py_
     product_sums(step.kernels, <const real *>layer.delta + start,
                  <const real *>layer.normalized + start, layer.stride, step.batch, stop - start,
                  <real *>layer.weight_grad + start, <real>1, <real>0)
-    update_vector(step, <real *>layer.weight + start, stop - start)
+    if is_updated_here(step):
+        update_vector(step, <real *>layer.weight + start, stop - start)

@@ -225,3 +225,10 @@ cdef inline void add_penalty(
         kernels.f32.add_penalty(w, g, n, l1, l2)
     else:
         kernels.f64.add_penalty(w, g, n, l1, l2)
+
+
+cdef inline double sum_squares(const Kernels *kernels, const real *x, Py_ssize_t n) noexcept nogil:
+    if real is float:
+        return kernels.f32.sum_squares(x, n)
+    else:
+        return kernels.f64.sum_squares(x, n)

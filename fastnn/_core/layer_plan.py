@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 from fastnn._core.barriers import Phase, insert_barriers
-from fastnn._core.plan import (
-    LayerShape,
-    Plan,
-    cut_evenly,
-    list_backward,
-    list_forward,
-    plan_layer,
-)
+from fastnn._core.plan import cut_evenly, list_backward, list_forward, plan_layer
+from fastnn._core.plan_structs import LayerShape, Plan
 
 
 def make_layer_plan(shape: LayerShape, batch_size, *, dtype, isa, widths, n_threads) -> Plan:

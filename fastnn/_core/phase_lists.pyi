@@ -3,7 +3,7 @@ from collections.abc import Sequence
 from typing_extensions import Self, disjoint_base
 
 from fastnn._core.barriers import Phase
-from fastnn._core.plan import Plan
+from fastnn._core.plan_structs import Plan
 
 @disjoint_base
 class Phases:

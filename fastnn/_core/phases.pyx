@@ -9,6 +9,7 @@ No function allocates, fails or knows about threads.
 from libc.stdint cimport int32_t
 from libc.string cimport memcpy
 
+from fastnn._core.clipping cimport square_chunks, update_bias, update_weight
 from fastnn._core.deltas cimport backward_input, differentiate, transpose_block
 from fastnn._core.forward cimport forward_blas, forward_block, partial_sums, reduce_rows
 from fastnn._core.gradients cimport bias_block, gain_block, weight_blas, weight_block
@@ -20,6 +21,7 @@ from fastnn._core.structs cimport (
     FORWARD,
     GAIN,
     GATHER,
+    GRADIENT_NORM,
     INPUTS,
     LOSS,
     PARTIAL,
@@ -28,15 +30,17 @@ from fastnn._core.structs cimport (
     TRANSFORM,
     TRANSFORM_BACKWARD,
     TRANSPOSE,
+    UPDATE_BIAS,
+    UPDATE_WEIGHT,
     WEIGHT,
 )
 from fastnn._core.transforms cimport transform_backward, transform_block
 
 PHASE_KINDS = ("gather", "forward", "partial", "reduce", "loss", "backward_input", "weight",
                "bias", "transpose", "transform", "transform_backward",
-               "differentiate", "gain")
-UPDATE_MODES = ("none", "fused", "blocked")
-AXES = ("rows", "inputs", "outputs")
+               "differentiate", "gain", "gradient_norm", "update_weight", "update_bias")
+UPDATE_MODES = ("none", "fused", "blocked", "separate")
+AXES = ("rows", "inputs", "outputs", "chunks")
 
 
 cdef void loss_rows(const Step *step, const Layer *layer, Py_ssize_t start, Py_ssize_t stop,
@@ -104,6 +108,12 @@ cdef void run_phase(int kind, int axis, int layer_index, Py_ssize_t start, Py_ss
         transpose_block(kernels, layer, start, stop, x)
     elif kind == GAIN:
         gain_block(step, layer, start, stop, x)
+    elif kind == GRADIENT_NORM:
+        square_chunks(step, start, stop, x)
+    elif kind == UPDATE_WEIGHT:
+        update_weight(step, layer, axis, start, stop, x)
+    elif kind == UPDATE_BIAS:
+        update_bias(step, layer, start, stop, x)
     elif kind == DIFFERENTIATE:
         differentiate(kernels, layer, start, stop - start, 0, layer.n_out, x)
     elif kind == TRANSFORM and axis == ROWS:

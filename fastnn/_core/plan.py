@@ -30,9 +30,10 @@ crosses between the caches of two cores at every step, and dW must be reduced ov
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import replace
 
 from fastnn._core.barriers import Phase, insert_barriers
+from fastnn._core.plan_structs import LayerPlan, LayerShape, Plan, count_chunks
 
 # A sum of up to CHUNK terms is one chain; longer ones are cut in four, so that four threads can
 # share them out, and beyond 4 * CHUNK in chunks of CHUNK. Fixed by the length of the sum alone.
@@ -50,107 +51,12 @@ ROW_BLOCK = 120
 UPDATE_BLOCK = 48
 # Below this many weights all threads read the whole matrix rather than exchange partial sums.
 MIN_OWNED_WEIGHTS = 1 << 15
+# Gradients whose squares are summed apart, for the norm of them all.
+NORM_CHUNK = 8192
 # Columns of norms that threads share out begin on multiples of this: on cache lines.
 COLUMN_UNIT = 16
 # Floating-point operations of a step below which a second thread costs more than it brings.
 MIN_FLOPS_PER_STEP = 4_000_000
-
-
-LAYER_KINDS = ("dense", "dropout", "activation", "batch_norm", "layer_norm")
-
-
-@dataclass(frozen=True)
-class LayerShape:
-    """What the plan and its binding must know of one layer; n_in is n_out where it is not dense."""
-
-    n_in: int
-    n_out: int
-    activation: str
-    rowwise: bool
-    coefficient: float | None = None  # of the activation, where it is a setting
-    kind: str = "dense"
-    index: int = 0  # in the network's list of layers
-    rate: float = 0.0  # of dropout
-    momentum: float = 0.0  # of batch norm
-    epsilon: float = 0.0  # of both norms
-    l1: float = 0.0  # penalty on the weights of a dense layer
-    l2: float = 0.0
-
-    @property
-    def is_norm(self) -> bool:
-        return self.kind in ("batch_norm", "layer_norm")
-
-    @property
-    def has_parameters(self) -> bool:
-        return self.kind == "dense" or self.is_norm
-
-    @property
-    def multiply_adds(self) -> int:
-        """Per row, where the layer has a weight matrix; what others do is little beside it."""
-        return self.n_in * self.n_out if self.kind == "dense" else 0
-
-
-@dataclass(frozen=True)
-class LayerPlan:
-    """How one layer is stored and shared out."""
-
-    shape: LayerShape
-    cut: str  # "outputs", "inputs" or "rows"; "" where there is no weight to cut
-    input_gradient: bool  # whether a layer before this one has parameters to train
-    blas: bool
-    panels: tuple[int, ...]  # first column of each panel of W, and n_out
-    transposed_panels: tuple[int, ...]  # the same for W^T, and n_in
-    chunk: int  # length of the partial sums over n_in
-    transposed_chunk: int  # the same over n_out, in dX
-
-
-@dataclass(frozen=True)
-class Plan:
-    """All of it. `forward` and `backward` are run in this order at every step."""
-
-    dtype: str
-    isa: str
-    n_threads: int
-    batch_size: int
-    update: str  # "fused": inside dW; "blocked": after each block of it; "none": by the caller
-    layers: tuple[LayerPlan, ...]
-    forward: tuple[Phase, ...]
-    backward: tuple[Phase, ...]
-
-    @property
-    def uses_blas(self) -> bool:
-        return any(layer.blas for layer in self.layers)
-
-    def __str__(self) -> str:
-        lines = [
-            f"{self.dtype} on {self.isa}, {self.n_threads} thread(s), batch {self.batch_size}, "
-            f"update {self.update}"
-        ]
-        for i, layer in enumerate(self.layers):
-            shape = layer.shape
-            if shape.kind != "dense":
-                lines.append(f"layer {i}: {describe_transform(shape)}")
-                continue
-            n_chunks = count_chunks(shape.n_in, layer.chunk)
-            lines.append(
-                f"layer {i}: {shape.n_in} -> {shape.n_out} {shape.activation}, "
-                + ("BLAS" if layer.blas else f"own tile, {len(layer.panels) - 1} panel(s)")
-                + f", cut by {layer.cut}, {n_chunks} partial sum(s)"
-            )
-        for phase in self.forward + self.backward:
-            lines.append(
-                ("--- barrier\n" if phase.barrier else "")
-                + f"{phase.kind:>15} {phase.layer}  {phase.axis} "
-                + " | ".join(str(bound) for bound in phase.bounds)
-            )
-        n_barriers = sum(phase.barrier for phase in self.forward + self.backward)
-        lines.append(f"{n_barriers} barrier(s) per step")
-        return "\n".join(lines)
-
-
-def describe_transform(shape: LayerShape) -> str:
-    detail = {"dropout": f" {shape.rate:g}", "activation": f" {shape.activation}"}
-    return f"{shape.n_out} {shape.kind}{detail.get(shape.kind, '')}"
 
 
 def cut_evenly(n: int, n_parts: int, unit: int = 1) -> tuple[int, ...]:
@@ -169,10 +75,6 @@ def choose_panels(n: int, vector_width: int, panel_width: int) -> tuple[int, ...
 def choose_chunk(n: int) -> int:
     """Length of the partial sums over `n` terms."""
     return n if n <= CHUNK else min(CHUNK, -(-n // 4))
-
-
-def count_chunks(n: int, chunk: int) -> int:
-    return -(-n // chunk)
 
 
 def choose_stride(n: int, itemsize: int) -> int:
@@ -332,7 +234,17 @@ def list_backward(layers, batch_size: int, n_threads: int, update: str) -> list[
             deltas.append(Phase("backward_input", i, "inputs", inputs))
     if update == "none":  # the caller may have written to the weights: transpose them afresh
         return transposes + deltas + gradients
-    return deltas + gradients + transposes
+    updates = list_updates(layers, gradients, n_threads) if update == "separate" else []
+    return deltas + gradients + updates + transposes
+
+
+def list_updates(layers, gradients: list[Phase], n_threads: int) -> list[Phase]:
+    """The norm of all gradients, then the updates, cut as the gradients are."""
+    n_parameters = sum(layer.shape.n_parameters for layer in layers)
+    chunks = cut_evenly(count_chunks(n_parameters, NORM_CHUNK), n_threads)
+    kinds = {"weight": "update_weight", "gain": "update_weight", "bias": "update_bias"}
+    updates = [replace(phase, kind=kinds[phase.kind]) for phase in gradients]
+    return [Phase("gradient_norm", 0, "chunks", chunks), *updates]
 
 
 def make_plan(
@@ -349,7 +261,7 @@ def make_plan(
     widths : (int, int)
         Elements in a vector, and columns in the widest panel, of this dtype and ISA.
     n_threads : int
-    update : {"fused", "blocked", "none"}
+    update : {"fused", "blocked", "separate", "none"}
     plan_batch_size : int, optional
         The batch size that decides how weights are stored, where it is not `batch_size`: the
         last, shorter batch of an epoch uses the layout of the others.

@@ -206,6 +206,12 @@ def add_penalty(const real[::1] w, real[::1] g, double l1, double l2):
     wrapped.add_penalty(active_kernels(), &w[0], &g[0], w.shape[0], l1, l2)
 
 
+def sum_squares(const real[::1] x):
+    """The sum of squares, in double."""
+    check(x.shape[0] > 0, "x")
+    return wrapped.sum_squares(active_kernels(), &x[0], x.shape[0])
+
+
 cdef int check_panel(const real[:, :] b, Py_ssize_t depth, Py_ssize_t cols) except -1:
     """Whether the register tile may load whole vectors of `b` and has accumulators enough."""
     dtype = np.float32 if real is float else np.float64

@@ -32,17 +32,22 @@ cdef enum PhaseKind:
     TRANSFORM_BACKWARD
     DIFFERENTIATE
     GAIN
+    GRADIENT_NORM
+    UPDATE_WEIGHT
+    UPDATE_BIAS
 
 cdef enum UpdateMode:
     # numbered as in UPDATE_MODES of phases.pyx
     UPDATE_NONE
     UPDATE_FUSED
     UPDATE_BLOCKED
+    UPDATE_SEPARATE
 
 cdef enum Axis:
     ROWS
     INPUTS
     OUTPUTS
+    CHUNKS
 
 ctypedef struct Layer:
     # One layer as bound to memory. Pointers are to the engine's dtype. Layers of other kinds than
@@ -113,6 +118,8 @@ ctypedef struct Step:
     void *gradients              # arenas of `n_parameters` each, all laid out alike
     void *state
     Py_ssize_t n_parameters
+    double *squares              # (n_chunks) of `norm_chunk` gradients each: the sum of squares
+    Py_ssize_t n_chunks, norm_chunk
 
 cdef inline Py_ssize_t panel_stride(const Layer *layer, Py_ssize_t width) noexcept nogil:
     """Elements between two rows of a packed panel: its width in whole vectors."""

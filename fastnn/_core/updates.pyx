@@ -1,7 +1,11 @@
 """Updates of all parameters at once, where they lie: what the explicit loop's `step` does."""
 
-from fastnn._core import kernels as kernel_lists
+from libc.math cimport INFINITY
 
+from fastnn._core import kernels as kernel_lists
+from fastnn._core.plan import NORM_CHUNK
+
+from fastnn._core.clipping cimport find_scale, square_chunk
 from fastnn._core.fastnn cimport FNN_MAX_SLOTS, fnn_coefficients
 from fastnn._core.kernels cimport (
     active_kernels,
@@ -29,11 +33,17 @@ def update_arena(optimizer, real[::1] values, const real[::1] gradients, real[:,
     cdef const fnn_coefficients *now = <const fnn_coefficients *>&coefficients[0]
     cdef real *slots[FNN_MAX_SLOTS]
     cdef unsigned int float_state
-    cdef Py_ssize_t k
+    cdef Py_ssize_t k, chunk
+    cdef Py_ssize_t n = values.shape[0], chunk_size = NORM_CHUNK
+    cdef double squares = 0, scale = 1
     for k in range(FNN_MAX_SLOTS):
         slots[k] = &state[k, 0] if k < state.shape[0] else NULL
     with nogil:
         float_state = flush_denormals()
+        if now.norm != INFINITY:
+            for chunk in range((n + chunk_size - 1) // chunk_size):
+                squares += square_chunk(active_kernels(), &gradients[0], n, chunk_size, chunk)
+            scale = find_scale(squares, now)
         update_parameters(active_kernels(), number, &values[0], &gradients[0], slots,
-                          values.shape[0], now, 0, 0, 1)
+                          n, now, 0, 0, scale)
         restore_float_state(float_state)

@@ -1,0 +1,109 @@
+"""What a plan is made of, and how it prints: shapes, the layout of a layer, lists of phases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fastnn._core.barriers import Phase
+
+LAYER_KINDS = ("dense", "dropout", "activation", "batch_norm", "layer_norm")
+
+
+def count_chunks(n: int, chunk: int) -> int:
+    return -(-n // chunk)
+
+
+@dataclass(frozen=True)
+class LayerShape:
+    """What the plan and its binding must know of one layer; n_in is n_out where it is not dense."""
+
+    n_in: int
+    n_out: int
+    activation: str
+    rowwise: bool
+    coefficient: float | None = None  # of the activation, where it is a setting
+    kind: str = "dense"
+    index: int = 0  # in the network's list of layers
+    n_parameters: int = 0
+    rate: float = 0.0  # of dropout
+    momentum: float = 0.0  # of batch norm
+    epsilon: float = 0.0  # of both norms
+    l1: float = 0.0  # penalty on the weights of a dense layer
+    l2: float = 0.0
+
+    @property
+    def is_norm(self) -> bool:
+        return self.kind in ("batch_norm", "layer_norm")
+
+    @property
+    def has_parameters(self) -> bool:
+        return self.kind == "dense" or self.is_norm
+
+    @property
+    def multiply_adds(self) -> int:
+        """Per row, where the layer has a weight matrix; what others do is little beside it."""
+        return self.n_in * self.n_out if self.kind == "dense" else 0
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """How one layer is stored and shared out."""
+
+    shape: LayerShape
+    cut: str  # "outputs", "inputs" or "rows"; "" where there is no weight to cut
+    input_gradient: bool  # whether a layer before this one has parameters to train
+    blas: bool
+    panels: tuple[int, ...]  # first column of each panel of W, and n_out
+    transposed_panels: tuple[int, ...]  # the same for W^T, and n_in
+    chunk: int  # length of the partial sums over n_in
+    transposed_chunk: int  # the same over n_out, in dX
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All of it. `forward` and `backward` are run in this order at every step."""
+
+    dtype: str
+    isa: str
+    n_threads: int
+    batch_size: int
+    update: str  # "fused": inside dW; "blocked": after each block of it; "separate": after the norm
+    # of all gradients is known; "none": by the caller
+    layers: tuple[LayerPlan, ...]
+    forward: tuple[Phase, ...]
+    backward: tuple[Phase, ...]
+
+    @property
+    def uses_blas(self) -> bool:
+        return any(layer.blas for layer in self.layers)
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.dtype} on {self.isa}, {self.n_threads} thread(s), batch {self.batch_size}, "
+            f"update {self.update}"
+        ]
+        for i, layer in enumerate(self.layers):
+            shape = layer.shape
+            if shape.kind != "dense":
+                lines.append(f"layer {i}: {describe_transform(shape)}")
+                continue
+            n_chunks = count_chunks(shape.n_in, layer.chunk)
+            lines.append(
+                f"layer {i}: {shape.n_in} -> {shape.n_out} {shape.activation}, "
+                + ("BLAS" if layer.blas else f"own tile, {len(layer.panels) - 1} panel(s)")
+                + f", cut by {layer.cut}, {n_chunks} partial sum(s)"
+            )
+        for phase in self.forward + self.backward:
+            lines.append(
+                ("--- barrier\n" if phase.barrier else "")
+                + f"{phase.kind:>15} {phase.layer}  {phase.axis} "
+                + " | ".join(str(bound) for bound in phase.bounds)
+            )
+        n_barriers = sum(phase.barrier for phase in self.forward + self.backward)
+        lines.append(f"{n_barriers} barrier(s) per step")
+        return "\n".join(lines)
+
+
+def describe_transform(shape: LayerShape) -> str:
+    detail = {"dropout": f" {shape.rate:g}", "activation": f" {shape.activation}"}
+    return f"{shape.n_out} {shape.kind}{detail.get(shape.kind, '')}"
