@@ -57,7 +57,8 @@ class Fitting:
         ----------
         X : array-like (n_rows, n_features)
         y : array-like (n_rows,) or (n_rows, n_outputs)
-            Class labels (integers, booleans or strings), rows of class probabilities, or values.
+            Class labels (integers, booleans or strings), rows of class probabilities, columns of
+            yes and no (multilabel), or values. `Network.predict` gives back the same.
         epochs : int
         batch_size : int or "all"
             Rows of a step; the last batch of an epoch may be shorter. "all", as any number from

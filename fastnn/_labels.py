@@ -56,9 +56,7 @@ def check_probability_rows(targets: np.ndarray, name: str = "y") -> None:
         index = np.unravel_index(outside.argmax(), targets.shape)
         fix = f"class labels go in as a vector of shape ({len(targets)},)"
         if (np.abs(targets) == 1).all():
-            fix = (
-                "-1 and 1 in several columns need a multilabel loss, fastnn.Hinge(multilabel=True)"
-            )
+            fix = "columns of -1 and 1 need a multilabel loss: fastnn.Hinge(multilabel=True)"
         found = f"{name} contains {targets[index]!s} at {describe_place(index)}"
         raise ValueError(f"{found}; expected probabilities in 0..1 ({fix})")
     sums = targets.sum(axis=1, dtype=np.float64)
