@@ -83,7 +83,12 @@ double fnn_find_normal_quantile(double q) {
     return q < 0 ? -x : x;
 }
 
-enum { LANES = 8 }; /* partial sums of a dot product: enough for any vector unit, on every CPU */
+enum {
+    LANES = 8,  /* partial sums of a dot product: enough for any vector unit, on every CPU */
+    PANEL = 32, /* rows that are projected together */
+    PART = 16,  /* rows of a panel whose products fit into the registers of any CPU */
+    BLOCK = 64  /* columns at a time: those of two panels stay in the first-level cache */
+};
 
 static double multiply_vectors(const double *x, const double *y, ptrdiff_t n) {
     double lanes[LANES] = {0}, sum = 0;
@@ -95,25 +100,86 @@ static double multiply_vectors(const double *x, const double *y, ptrdiff_t n) {
     return sum;
 }
 
-/* Take out of a row what it has in common with the rows before it. */
-static void project_out(ptrdiff_t row, ptrdiff_t n_cols, double *a) {
-    double *x = a + row * n_cols;
+/* Take out of row `row` of x what it has in common with the rows before it. */
+static void project_row(ptrdiff_t row, ptrdiff_t n_cols, double *x) {
+    double *own = x + row * n_cols;
     for (ptrdiff_t i = 0; i < row; i++) {
-        const double *y = a + i * n_cols, share = multiply_vectors(x, y, n_cols);
-        for (ptrdiff_t k = 0; k < n_cols; k++) x[k] -= share * y[k];
+        const double *y = x + i * n_cols, share = multiply_vectors(own, y, n_cols);
+        for (ptrdiff_t k = 0; k < n_cols; k++) own[k] -= share * y[k];
     }
 }
 
-/* Modified Gram-Schmidt; a row that has lost half of its length is projected a second time
- * ("twice is enough": B. N. Parlett, "The symmetric eigenvalue problem", 1980, section 6.9). The
- * signs are those for which normal numbers give a uniform (Haar) distribution. */
+/* shares[i][j] += row i of x times row j of y, `width` columns of them in ascending order. */
+static void add_shares(ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdiff_t width, const double *x,
+                       const double *y, double shares[PANEL][PANEL]) {
+    double turned[BLOCK][PANEL];
+    for (ptrdiff_t j = 0; j < PANEL; j++)
+        for (ptrdiff_t k = 0; k < width; k++) turned[k][j] = y[j * n_cols + k];
+    for (ptrdiff_t i = 0; i < n_rows; i++)
+        for (ptrdiff_t j = 0; j < PANEL; j += PART) {
+            double sums[PART];
+            memcpy(sums, shares[i] + j, sizeof(sums));
+            for (ptrdiff_t k = 0; k < width; k++)
+                for (int lane = 0; lane < PART; lane++)
+                    sums[lane] += x[i * n_cols + k] * turned[k][j + lane];
+            memcpy(shares[i] + j, sums, sizeof(sums));
+        }
+}
+
+/* row i of x -= the sum of shares[i][j] times row j of y, one after the other. */
+static void subtract_shares(ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdiff_t width, double *x,
+                            const double *y, double shares[PANEL][PANEL]) {
+    double near[PANEL][BLOCK]; /* rows a multiple of 4 KiB apart would push each other out */
+    for (ptrdiff_t j = 0; j < PANEL; j++)
+        memcpy(near[j], y + j * n_cols, (size_t)width * sizeof(double));
+    for (ptrdiff_t i = 0; i < n_rows; i++)
+        for (ptrdiff_t j = 0; j < PANEL; j += 4) {
+            const double *s = shares[i] + j;
+            double *restrict own = x + i * n_cols;
+            for (ptrdiff_t k = 0; k < width; k++)
+                own[k] = own[k] - s[0] * near[j][k] - s[1] * near[j + 1][k] -
+                         s[2] * near[j + 2][k] - s[3] * near[j + 3][k];
+        }
+}
+
+/* Take out of the rows of x what they have in common with the `n_before` rows of a, whole panels.
+ */
+static void project_panel(ptrdiff_t n_before, ptrdiff_t n_rows, ptrdiff_t n_cols, const double *a,
+                          double *x) {
+    for (const double *y = a; y < a + n_before * n_cols; y += PANEL * n_cols) {
+        double shares[PANEL][PANEL] = {{0}};
+        for (ptrdiff_t k = 0; k < n_cols; k += BLOCK)
+            add_shares(n_rows, n_cols, n_cols - k < BLOCK ? n_cols - k : BLOCK, x + k, y + k,
+                       shares);
+        for (ptrdiff_t k = 0; k < n_cols; k += BLOCK)
+            subtract_shares(n_rows, n_cols, n_cols - k < BLOCK ? n_cols - k : BLOCK, x + k, y + k,
+                            shares);
+    }
+}
+
+/* Gram-Schmidt, by panels on those before and row by row within one. What has lost half of its
+ * length is projected a second time ("twice is enough": B. N. Parlett, "The symmetric eigenvalue
+ * problem", 1980, section 6.9). The signs are those for which normal numbers give a uniform (Haar)
+ * distribution. */
 void fnn_orthonormalize_rows(ptrdiff_t n_rows, ptrdiff_t n_cols, double *a) {
-    for (ptrdiff_t row = 0; row < n_rows; row++) {
-        double *x = a + row * n_cols;
-        const double before = multiply_vectors(x, x, n_cols);
-        project_out(row, n_cols, a);
-        if (multiply_vectors(x, x, n_cols) < 0.25 * before) project_out(row, n_cols, a);
-        const double length = sqrt(multiply_vectors(x, x, n_cols));
-        for (ptrdiff_t k = 0; k < n_cols; k++) x[k] /= length;
+    for (ptrdiff_t first = 0; first < n_rows; first += PANEL) {
+        const ptrdiff_t n = n_rows - first < PANEL ? n_rows - first : PANEL;
+        double *x = a + first * n_cols, before[PANEL];
+        for (ptrdiff_t i = 0; i < n; i++)
+            before[i] = multiply_vectors(x + i * n_cols, x + i * n_cols, n_cols);
+        project_panel(first, n, n_cols, a, x);
+        int has_lost = 0;
+        for (ptrdiff_t i = 0; i < n; i++)
+            has_lost |= multiply_vectors(x + i * n_cols, x + i * n_cols, n_cols) < 0.25 * before[i];
+        if (has_lost) project_panel(first, n, n_cols, a, x);
+        for (ptrdiff_t i = 0; i < n; i++) {
+            double *own = x + i * n_cols;
+            const double length_before = multiply_vectors(own, own, n_cols);
+            project_row(i, n_cols, x);
+            if (multiply_vectors(own, own, n_cols) < 0.25 * length_before)
+                project_row(i, n_cols, x);
+            const double length = sqrt(multiply_vectors(own, own, n_cols));
+            for (ptrdiff_t k = 0; k < n_cols; k++) own[k] /= length;
+        }
     }
 }

@@ -151,8 +151,8 @@ class Orthogonal(Initializer):
     """`gain` times orthonormal columns, or rows where these are fewer; uniform among all such.
 
     A. M. Saxe et al., "Exact solutions to the nonlinear dynamics of learning in deep linear neural
-    networks" (2013), section 3. Takes n_in n_out min(n_in, n_out) operations: a second for some
-    1,000 units.
+    networks" (2013), section 3. The time grows with the cube of the width: a quarter of a second
+    for 1,000 units, 16 seconds for 4,000.
     """
 
     name = "orthogonal"
