@@ -154,6 +154,8 @@ class Fitting:
         classes=None,
         batch_size: int | str = 32,
         optimizer: Optimizer | None = None,
+        sample_weight=None,
+        class_weight=None,
         shuffle: bool = True,
     ) -> History:
         """One epoch over these rows, going on from the present weights: for data in portions.
@@ -169,6 +171,8 @@ class Fitting:
         batch_size : int or "all"
         optimizer : SGD, optional
             By default that of the last `fit` or `partial_fit`, with its state.
+        sample_weight, class_weight
+            As in `fit`, of these rows: "balanced" counts the classes among them alone.
         shuffle : bool, default True
 
         Returns
@@ -188,7 +192,8 @@ class Fitting:
             "shuffle": bool(shuffle),
             "callbacks": [],
         }
-        data = FitData(self, X, y, self._merge_classes(classes), None)
+        classes = self._merge_classes(classes)
+        data = FitData(self, X, y, classes, None, sample_weight, class_weight)
         history = self.history or History()
         self._begin_fitting()
         try:

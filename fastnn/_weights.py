@@ -7,15 +7,22 @@ import numpy as np
 from fastnn._validate import check_number, describe_special, real_array
 
 
-def as_weights(sample_weight, n_rows: int) -> np.ndarray | None:
+def as_weights(sample_weight, n_rows: int, all_zero: bool = False) -> np.ndarray | None:
     """Return weights of rows as float64 (n_rows,), a copy; None stays None.
+
+    Parameters
+    ----------
+    sample_weight : array-like (n_rows,) or None
+    n_rows : int
+    all_zero : bool, default False
+        Whether none of the rows need count: in one batch of many.
 
     Raises
     ------
     TypeError
         For entries that are no real numbers.
     ValueError
-        For another shape, a negative or non-finite weight, or where all are 0.
+        For another shape, a negative or non-finite weight, or where all are 0 and must not be.
     """
     if sample_weight is None:
         return None
@@ -33,7 +40,8 @@ def as_weights(sample_weight, n_rows: int) -> np.ndarray | None:
         raise ValueError(
             f"sample_weight contains {found} at row {row}; expected finite numbers of at least 0"
         )
-    _check_total(weights, "sample_weight")
+    if not all_zero or weights.any():
+        _check_total(weights, "sample_weight")
     return weights
 
 

@@ -8,11 +8,19 @@ import numpy as np
 
 from fastnn._core.kernels import shuffle_indices
 from fastnn._validate import check_int
+from fastnn._weights import as_weights
 
 
 def batches(
-    X, y, batch_size: int, *, seed: int = 0, epoch: int = 0, shuffle: bool = True
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    X,
+    y,
+    batch_size: int,
+    *,
+    seed: int = 0,
+    epoch: int = 0,
+    shuffle: bool = True,
+    sample_weight=None,
+) -> Iterator[tuple[np.ndarray, ...]]:
     """Yield the rows of one epoch in mini-batches, in the order that ``fit`` takes them.
 
     Parameters
@@ -26,23 +34,27 @@ def batches(
         this seed goes through epochs 0, 1, 2, ...
     shuffle : bool
         False: the rows as they come.
+    sample_weight : array-like (n_rows,), optional
+        For ``net.forward(xb, yb, sample_weight=wb)``.
 
     Returns
     -------
-    iterator of (X_batch, y_batch)
+    iterator of (X_batch, y_batch), or (X_batch, y_batch, weights)
         Copies.
     """
     X, y = np.asarray(X), np.asarray(y)
+    weights = as_weights(sample_weight, len(X))
+    arrays = (X, y) if weights is None else (X, y, weights)
     batch_size = check_int("batch_size", batch_size, 1)
     if len(X) != len(y):
         raise ValueError(f"y has {len(y)} rows, X has {len(X)}")
     seed = check_int("seed", seed, 0, 2**64 - 1)
     epoch = check_int("epoch", epoch, 0, 2**32 - 1)
     order = shuffle_indices(seed, epoch, len(X)) if shuffle else np.arange(len(X))
-    return _take(X, y, order, batch_size)
+    return _take(arrays, order, batch_size)
 
 
-def _take(X, y, order, batch_size):
-    for start in range(0, len(X), batch_size):
+def _take(arrays, order, batch_size):
+    for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
-        yield X[rows], y[rows]
+        yield tuple(array[rows] for array in arrays)

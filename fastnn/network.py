@@ -206,7 +206,7 @@ class Network(Fitting, Stack):
 
     # --- the explicit loop ---------------------------------------------------------------------
 
-    def forward(self, X, y=None):
+    def forward(self, X, y=None, sample_weight=None):
         """One forward pass over a batch.
 
         Parameters
@@ -214,6 +214,8 @@ class Network(Fitting, Stack):
         X : array-like (batch, n_features)
         y : array-like, optional
             Targets as in `fit`.
+        sample_weight : array-like (batch,), optional
+            How much each row counts, as in `fit`. A batch of no weight has no loss and no gradient.
 
         Returns
         -------
@@ -224,10 +226,13 @@ class Network(Fitting, Stack):
         """
         self._check_readable()
         if y is None:
+            if sample_weight is not None:
+                raise ValueError("sample_weight was given without y: no loss is computed")
             X = self._check_input(X)
             self._build_for(X)
             return self._predictors.run(X, self._shapes["output"], self.n_threads)
         X, labels, targets, classes = self._encode(X, y)
+        weights = _weights.as_weights(sample_weight, len(X), all_zero=True)
         self._build_for(X)
         self.classes = classes
         if self._stepper is None or self._stepper.batch_size != len(X):
@@ -240,7 +245,7 @@ class Network(Fitting, Stack):
                 self.loss,
                 self._merged,
             )
-        loss = self._stepper.forward(X, labels, targets, self.seed, self._step)
+        loss = self._stepper.forward(X, labels, targets, self.seed, self._step, weights)
         self._step = (self._step + 1) % 2**32
         return loss + self._penalties.measure()
 

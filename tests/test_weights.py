@@ -131,6 +131,38 @@ def test_same_bits_for_any_number_of_threads(dtype, rng):
     assert all(loss == losses[0] for loss in losses)
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_the_explicit_loop_weighs_rows_as_fit_does(reduction, dtype, rng):
+    """To the bit, with a batch of no weight among the others."""
+    X, y = make_data(rng)
+    weights = np.where(np.arange(30) < 8, 0, rng.random(30))
+    loss = fastnn.SoftmaxCrossEntropy(reduction=reduction)
+    net, by_hand = make(loss, dtype=dtype), make(loss, dtype=dtype)
+    optimizer, total, seen = fastnn.SGD(0.1), 0.0, []
+    history = net.fit(X, y, epochs=1, batch_size=8, optimizer=fastnn.SGD(0.1), shuffle=False,
+                      sample_weight=weights)  # fmt: skip
+    for xb, yb, wb in fastnn.batches(X, y, 8, shuffle=False, sample_weight=weights):
+        found = by_hand.forward(xb, yb, sample_weight=wb)
+        by_hand.backward()
+        optimizer.step(by_hand)
+        total += found * (wb.sum() if reduction == "mean" else 1)
+        seen.append(found)
+    assert common.same_bits(by_hand.parameter_vector, net.parameter_vector)
+    assert seen[0] == 0
+    whole = total / weights.sum() if reduction == "mean" else total
+    assert history.loss[0] == pytest.approx(whole, rel=1e-6)
+
+
+def test_portions_are_weighed_as_in_fit(rng):
+    X, y = make_data(rng)
+    options = {"sample_weight": rng.random(30), "class_weight": "balanced", "batch_size": 8}
+    net, other = make(), make()
+    net.partial_fit(X, y, **options)
+    other.fit(X, y, epochs=1, **options)
+    assert common.same_bits(net.parameter_vector, other.parameter_vector)
+    assert net.history.loss == other.history.loss
+
+
 ONES = np.ones(30)
 
 
@@ -159,11 +191,21 @@ def test_what_is_refused_changes_nothing(options, error, message, rng):
     before = net.parameter_vector.copy()
     with pytest.raises(error, match=message):
         net.fit(X, y, **options)
+    with pytest.raises(error, match=message):
+        net.partial_fit(X, y, **options)
     if "sample_weight" in options:
         with pytest.raises(error, match=message):
             net.evaluate(X, y, **options)
+    if "sample_weight" in options and "all weights" not in message:
+        with pytest.raises(error, match=message):
+            net.forward(X, y, **options)
     assert common.same_bits(net.parameter_vector, before)
     assert net.history is None
+
+
+def test_weights_without_targets_are_refused(rng):
+    with pytest.raises(ValueError, match="sample_weight was given without y"):
+        make().forward(rng.standard_normal((30, 5)), sample_weight=ONES)
 
 
 @pytest.mark.parametrize("case", ["values", "soft", "multilabel"])
