@@ -11,9 +11,9 @@ from fastnn._core import kernels
 from fastnn._core.binding import Binding
 from fastnn._core.engine import Engine
 from fastnn._core.inference import Predictor, compute_row_losses
-from fastnn._core.plan import BATCH_CHUNK, ROW_BLOCK, choose_n_threads, make_plan
+from fastnn._core.plan import BATCH_CHUNK, ROW_BLOCK, choose_chunk, choose_n_threads, make_plan
 from fastnn._core.plan_structs import LayerShape, Plan
-from fastnn._core.updates import update_arena
+from fastnn._core.updates import limit_column_norms, update_arena
 from fastnn._parameters import count_elements, list_widths
 from fastnn._targets import check_right
 
@@ -43,8 +43,9 @@ def make_shapes(
 
 def make_shape(layer, i: int, n_in: int, activation, penalty) -> LayerShape:
     """What the plan must know of layer `i`, with the activation that is applied."""
-    names = ("rate", "momentum", "epsilon")
-    known = {name: getattr(layer, name) for name in names if hasattr(layer, name)}
+    names = ("rate", "momentum", "epsilon", "max_norm")
+    found = {name: getattr(layer, name, None) for name in names}
+    known = {name: value for name, value in found.items() if value is not None}
     known["n_parameters"] = count_elements([layer.parameter_shapes(n_in)])
     shape = describe_shape(n_in, layer.units or n_in, activation)
     return replace(shape, kind=layer.kind, index=i, **known, **penalty)
@@ -249,9 +250,13 @@ def score(scores: np.ndarray, loss, labels, targets, weights=None) -> dict[str, 
     return result
 
 
-def apply_update(parameters, optimizer) -> None:
-    """One optimizer step over the whole arena."""
+def apply_update(parameters, shapes, optimizer) -> None:
+    """One optimizer step over the whole arena; then columns of weights that are too long."""
     state = optimizer.bind(len(parameters.values), str(parameters.values.dtype))
     (now,) = optimizer.list_coefficients(1, optimizer.learning_rate)
     update_arena(optimizer.kernel, parameters.values, parameters.gradients, state, now)
+    for shape in shapes:
+        if shape.max_norm:
+            weight = parameters.weights[shape.index][0]
+            limit_column_norms(weight, choose_chunk(shape.n_in), shape.max_norm)
     optimizer.steps += 1

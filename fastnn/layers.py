@@ -27,6 +27,11 @@ class Dense(Layer):
         by the activation. A function ``f(shape, rng)`` returns an array of that shape.
     l1, l2 : float, optional
         The layer adds l1 sum |W| + l2 sum W^2 to the loss. By default the network's.
+    max_norm : float, optional
+        Greater than 0. After each update, the weights that lead to one unit (a column of W, without
+        its bias) are scaled back to this norm where theirs is greater: w <- w max_norm / |w|.
+        N. Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting",
+        JMLR 15 (2014), section 5.1; Keras' MaxNorm(axis=0).
 
     Attributes
     ----------
@@ -54,6 +59,7 @@ class Dense(Layer):
         initializer=None,
         l1: float | None = None,
         l2: float | None = None,
+        max_norm: float | None = None,
     ) -> None:
         super().__init__()
         self.units = check_int("units", units, 1)
@@ -62,15 +68,18 @@ class Dense(Layer):
         self.initializer = check_initializer(initializer)
         self.l1 = None if l1 is None else check_number("l1", l1, low=0)
         self.l2 = None if l2 is None else check_number("l2", l2, low=0)
+        self.max_norm = (
+            None if max_norm is None else check_number("max_norm", max_norm, low=0, low_open=True)
+        )
 
     def __repr__(self) -> str:
         bias = "" if self.use_bias else ", use_bias=False"
         described = self.activation.describe()
         activation = described if isinstance(described, str) else self.activation
         initial = "" if self.initializer is None else f", initializer={self.initializer!r}"
-        own = {"l1": self.l1, "l2": self.l2}
-        penalty = "".join(f", {name}={value}" for name, value in own.items() if value is not None)
-        return f"Dense({self.units}, {activation!r}{bias}{initial}{penalty})"
+        own = {"l1": self.l1, "l2": self.l2, "max_norm": self.max_norm}
+        limits = "".join(f", {name}={value}" for name, value in own.items() if value is not None)
+        return f"Dense({self.units}, {activation!r}{bias}{initial}{limits})"
 
     def settings(self) -> dict:
         return {
@@ -80,6 +89,7 @@ class Dense(Layer):
             "initializer": describe_initializer(self.initializer),
             "l1": self.l1,
             "l2": self.l2,
+            "max_norm": self.max_norm,
         }
 
     def parameter_shapes(self, n_in: int) -> list[tuple[int, ...] | None]:

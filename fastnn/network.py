@@ -259,7 +259,7 @@ class Network(Fitting, Stack):
     def apply_update(self, optimizer: Optimizer) -> None:
         """Update all parameters with the gradients of the last `backward`."""
         parameters = self._require_built()
-        _programs.apply_update(parameters, check_optimizer(optimizer))
+        _programs.apply_update(parameters, self._shapes["training"], check_optimizer(optimizer))
 
     def _build_for(self, X: np.ndarray) -> None:
         if self._parameters is None:

@@ -296,6 +296,12 @@ def train_step(parameters, activations, loss, x, targets, optimizer, learning_ra
     return mean_loss, after
 
 
+def limit_norms(weight, most):
+    """Columns of `weight` that are longer than `most`, scaled back to that."""
+    norms = np.linalg.norm(weight, axis=0)
+    return weight * np.where(norms > most, most / norms, 1)
+
+
 def copy_parameters(net, dtype=np.float64):
     """Parameters of a fastnn.Network as the functions above take them."""
     return [

@@ -85,7 +85,7 @@ def list_accesses(phase: Phase, layers) -> list[tuple[str, str, tuple[int, ...],
     if kind == "bias":
         written = [access(buffer, i, "columns", writes=True) for buffer in ("b", "db")]
         return [access("delta", i, "columns"), *written]
-    if kind in ("gradient_norm", "update_weight", "update_bias"):
+    if kind in ("gradient_norm", "update_weight", "update_bias", "column_squares", "max_norm"):
         return list_update_accesses(phase, layers)
     if kind == "transpose":
         return [access("w", i, "inputs"), access("wt", i, "inputs", writes=True)]
@@ -93,17 +93,22 @@ def list_accesses(phase: Phase, layers) -> list[tuple[str, str, tuple[int, ...],
 
 
 def list_update_accesses(phase: Phase, layers) -> list[tuple[str, str, tuple[int, ...], bool]]:
-    """The same for updates that wait for the norm of all gradients, and for that norm."""
-    bounds = phase.bounds
+    """The same for updates that wait for the norm of all gradients, and for limits of weights."""
+    i, bounds = phase.layer, phase.bounds
+    if phase.kind == "column_squares":
+        return [(f"w{i}", phase.axis, bounds, False), (f"squares{i}", phase.axis, bounds, True)]
+    if phase.kind == "max_norm":
+        whole_or_own = (ALL, ()) if phase.axis == "inputs" else (phase.axis, bounds)
+        return [(f"squares{i}", *whole_or_own, False), (f"w{i}", phase.axis, bounds, True)]
     if phase.kind == "gradient_norm":
-        trained = [i for i, layer in enumerate(layers) if layer.shape.has_parameters]
-        gradients = [(f"{name}{i}", ALL, (), False) for name in ("dw", "db") for i in trained]
+        trained = [k for k, layer in enumerate(layers) if layer.shape.has_parameters]
+        gradients = [(f"{name}{k}", ALL, (), False) for name in ("dw", "db") for k in trained]
         return [*gradients, ("squares", phase.axis, bounds, True)]
     name, axis = ("w", phase.axis) if phase.kind == "update_weight" else ("b", "columns")
     return [
         ("squares", ALL, (), False),
-        (f"d{name}{phase.layer}", axis, bounds, False),
-        (f"{name}{phase.layer}", axis, bounds, True),
+        (f"d{name}{i}", axis, bounds, False),
+        (f"{name}{i}", axis, bounds, True),
     ]
 
 

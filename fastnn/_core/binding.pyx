@@ -124,6 +124,7 @@ cdef class Binding:
         layer.momentum = shape.momentum
         layer.l1 = shape.l1
         layer.l2 = shape.l2
+        layer.max_norm = shape.max_norm
         layer.n_in = shape.n_in
         layer.n_out = shape.n_out
         layer.activation = kernels.list_activations().index(shape.activation)
@@ -219,6 +220,9 @@ cdef class Binding:
             layer.coefficient_delta = address(
                 self.keep(allocate(rows * layer.stride, self.dtype))
             )
+        if training and layer.max_norm:
+            n_chunks = count_chunks(layer.n_in, layer.chunk)
+            layer.squares = address(self.keep(allocate(n_chunks * layer.stride, self.dtype)))
         if training and planned.cut == "inputs":
             layer.partial_size = rows * layer.stride
             n_chunks = count_chunks(layer.n_in, layer.chunk)

@@ -132,6 +132,8 @@ cdef extern from "fastnn.h" nogil:
         void (**optimizer_update)(const fnn_update_args_f32 *args) noexcept nogil
         void (*add_penalty)(const float *w, float *g, Py_ssize_t n, double l1,
                             double l2) noexcept nogil
+        void (*limit_columns)(float *w, Py_ssize_t stride, Py_ssize_t rows, Py_ssize_t cols,
+                              const float *squares, double limit) noexcept nogil
         double (*sum_squares)(const float *x, Py_ssize_t n) noexcept nogil
         Py_ssize_t (*find_nonfinite)(const float *x, Py_ssize_t n) noexcept nogil
         void (**function)(const float *x, float *y, Py_ssize_t n) noexcept nogil
@@ -209,6 +211,8 @@ cdef extern from "fastnn.h" nogil:
         void (**optimizer_update)(const fnn_update_args_f64 *args) noexcept nogil
         void (*add_penalty)(const double *w, double *g, Py_ssize_t n, double l1,
                             double l2) noexcept nogil
+        void (*limit_columns)(double *w, Py_ssize_t stride, Py_ssize_t rows, Py_ssize_t cols,
+                              const double *squares, double limit) noexcept nogil
         double (*sum_squares)(const double *x, Py_ssize_t n) noexcept nogil
         Py_ssize_t (*find_nonfinite)(const double *x, Py_ssize_t n) noexcept nogil
         void (**function)(const double *x, double *y, Py_ssize_t n) noexcept nogil

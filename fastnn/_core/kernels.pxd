@@ -232,3 +232,13 @@ cdef inline double sum_squares(const Kernels *kernels, const real *x, Py_ssize_t
         return kernels.f32.sum_squares(x, n)
     else:
         return kernels.f64.sum_squares(x, n)
+
+
+cdef inline void limit_columns(
+    const Kernels *kernels, real *w, Py_ssize_t stride, Py_ssize_t rows, Py_ssize_t cols,
+    const real *squares, double limit,
+) noexcept nogil:
+    if real is float:
+        kernels.f32.limit_columns(w, stride, rows, cols, squares, limit)
+    else:
+        kernels.f64.limit_columns(w, stride, rows, cols, squares, limit)

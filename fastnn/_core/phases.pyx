@@ -14,9 +14,11 @@ from fastnn._core.deltas cimport backward_input, differentiate, transpose_block
 from fastnn._core.forward cimport forward_blas, forward_block, partial_sums, reduce_rows
 from fastnn._core.gradients cimport bias_block, gain_block, weight_blas, weight_block
 from fastnn._core.kernels cimport evaluate_loss
+from fastnn._core.max_norm cimport limit_norms, square_columns
 from fastnn._core.structs cimport (
     BACKWARD_INPUT,
     BIAS,
+    COLUMN_SQUARES,
     DIFFERENTIATE,
     FORWARD,
     GAIN,
@@ -24,6 +26,7 @@ from fastnn._core.structs cimport (
     GRADIENT_NORM,
     INPUTS,
     LOSS,
+    MAX_NORM,
     PARTIAL,
     REDUCE,
     ROWS,
@@ -38,7 +41,8 @@ from fastnn._core.transforms cimport transform_backward, transform_block
 
 PHASE_KINDS = ("gather", "forward", "partial", "reduce", "loss", "backward_input", "weight",
                "bias", "transpose", "transform", "transform_backward",
-               "differentiate", "gain", "gradient_norm", "update_weight", "update_bias")
+               "differentiate", "gain", "gradient_norm", "update_weight", "update_bias",
+               "column_squares", "max_norm")
 UPDATE_MODES = ("none", "fused", "blocked", "separate")
 AXES = ("rows", "inputs", "outputs", "chunks")
 
@@ -114,6 +118,10 @@ cdef void run_phase(int kind, int axis, int layer_index, Py_ssize_t start, Py_ss
         update_weight(step, layer, axis, start, stop, x)
     elif kind == UPDATE_BIAS:
         update_bias(step, layer, start, stop, x)
+    elif kind == COLUMN_SQUARES:
+        square_columns(step, layer, axis, start, stop, x)
+    elif kind == MAX_NORM:
+        limit_norms(step, layer, axis, start, stop, x)
     elif kind == DIFFERENTIATE:
         differentiate(kernels, layer, start, stop - start, 0, layer.n_out, x)
     elif kind == TRANSFORM and axis == ROWS:

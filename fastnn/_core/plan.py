@@ -235,7 +235,19 @@ def list_backward(layers, batch_size: int, n_threads: int, update: str) -> list[
     if update == "none":  # the caller may have written to the weights: transpose them afresh
         return transposes + deltas + gradients
     updates = list_updates(layers, gradients, n_threads) if update == "separate" else []
-    return deltas + gradients + updates + transposes
+    return deltas + gradients + updates + list_limits(layers, n_threads) + transposes
+
+
+def list_limits(layers, n_threads: int) -> list[Phase]:
+    """Columns of W are measured and scaled back, by the threads that own them or parts of them."""
+    cuts = [
+        (i, "inputs", cut_inputs(layer, n_threads))
+        if layer.cut == "inputs"
+        else (i, "outputs", cut_panels(layer.panels, n_threads))
+        for i, layer in enumerate(layers)
+        if layer.shape.max_norm
+    ]
+    return [Phase(kind, *cut) for kind in ("column_squares", "max_norm") for cut in cuts]
 
 
 def list_updates(layers, gradients: list[Phase], n_threads: int) -> list[Phase]:

@@ -30,6 +30,7 @@ class LayerShape:
     epsilon: float = 0.0  # of both norms
     l1: float = 0.0  # penalty on the weights of a dense layer
     l2: float = 0.0
+    max_norm: float = 0.0  # of the columns of its weights; 0: any
 
     @property
     def is_norm(self) -> bool:

@@ -206,6 +206,13 @@ def add_penalty(const real[::1] w, real[::1] g, double l1, double l2):
     wrapped.add_penalty(active_kernels(), &w[0], &g[0], w.shape[0], l1, l2)
 
 
+def limit_columns(real[:, :] w, const real[::1] squares, double limit):
+    """w[:, j] *= limit / root of squares[j], where that root is above limit."""
+    check(w.shape[1] == squares.shape[0] and w.strides[1] == sizeof(real), "w and squares")
+    wrapped.limit_columns(active_kernels(), &w[0, 0], w.strides[0] // <Py_ssize_t>sizeof(real),
+                          w.shape[0], w.shape[1], &squares[0], limit)
+
+
 def sum_squares(const real[::1] x):
     """The sum of squares, in double."""
     check(x.shape[0] > 0, "x")

@@ -35,6 +35,8 @@ cdef enum PhaseKind:
     GRADIENT_NORM
     UPDATE_WEIGHT
     UPDATE_BIAS
+    COLUMN_SQUARES
+    MAX_NORM
 
 cdef enum UpdateMode:
     # numbered as in UPDATE_MODES of phases.pyx
@@ -73,6 +75,8 @@ ctypedef struct Layer:
     void *bias_grad        # (n_out)
     void *weight_slots[FNN_MAX_SLOTS]  # what the optimizer keeps, stored as weight
     double l1, l2          # penalty l1 sum |W| + l2 sum W^2
+    double max_norm        # of a column of W; 0: any
+    void *squares          # (chunks, n_out) of the columns of W, rows `stride` apart, or NULL
     void *weight_transposed  # panels of (n_out, n_in), or NULL
     void *output           # a: (batch, n_out), rows `stride` apart
     void *source           # z, which f' is computed from; `output` itself where that will do
