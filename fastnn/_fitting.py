@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from typing import Any
 
 from fastnn import _restarts, _validate
 from fastnn._data import FitData, check_batch_size
+from fastnn._penalties import Penalties
 from fastnn._targets import check_classes
 from fastnn._training import Training
 from fastnn.callbacks import Callback, Convergence, check_callbacks
@@ -23,7 +25,13 @@ class Fitting:
     history: History | None
     loss: Any
     n_outputs: int
+    l1: float
+    l2: float
+    layers: list
+    n_features: int | None
     _build: Any
+    _penalties: Any
+    _start_over: Any
     _parameters: Any
     _stepper: Any
 
@@ -90,7 +98,10 @@ class Fitting:
             Train so many times, first from the present weights, then from other random ones, and
             keep the network (with its seed) that ends with the lowest val_loss; without a
             validation set, loss. The seeds follow from the network's. ``history`` is that of the
-            one kept; ``history.restarts`` lists seed, loss and val_loss of all.
+            one kept; ``history.restarts`` lists seed, loss and val_loss of all. Small networks are
+            trained side by side, one by each thread, with the same bits. Each training gets copies
+            of the callbacks, which find its network in ``fit.net``; after Ctrl-C the weights are
+            those of the first.
         shuffle : bool, default True
             A new order of the rows in each epoch.
         progress : bool, default False
@@ -137,12 +148,19 @@ class Fitting:
         try:
             self._accept(data, options["optimizer"])
 
-            def train() -> History:
+            if n_restarts == 1:
                 return self._train(data, History(), progress, **options)
 
-            if n_restarts == 1:
-                return train()
-            return _restarts.fit_best(self, options["optimizer"], n_restarts, train)
+            def train(net, optimizer, callbacks) -> History:
+                net._fitter = threading.get_ident()  # whose callbacks may predict
+                own = {**options, "optimizer": optimizer, "callbacks": callbacks}
+                return net._train(data, History(), progress, **own)
+
+            batch_size = min(options["batch_size"] or len(data.X), len(data.X))
+            n_workers = _restarts.choose_n_workers(self, batch_size, n_restarts)
+            return _restarts.fit_best(
+                self, options["optimizer"], options["callbacks"], n_restarts, n_workers, train
+            )
         finally:
             self._end_fitting()
 
@@ -236,6 +254,17 @@ class Fitting:
     def _end_fitting(self) -> None:
         self._fitter = None
         self._writer.release()
+
+    def _make_twin(self, seed: int):
+        """A network of the same settings, classes and scaling in a fit, with weights of `seed`."""
+        twin = copy.copy(self)
+        twin.layers = [layer._copy() for layer in self.layers]
+        twin._prepare_fitting()
+        twin._begin_fitting()
+        twin._penalties = Penalties(twin.layers, self.l1, self.l2)
+        twin._build(self.n_features, initialize=False)
+        twin._start_over(seed)
+        return twin
 
     def _check_readable(self) -> None:
         """Only the thread that fits may predict meanwhile: in its callbacks."""

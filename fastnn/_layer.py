@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,12 @@ class Layer:
             self._views[name] = value
             self._views[f"{name}_grad"] = gradient
         self._owner, self._program = owner, LayerProgram(owner, i)
+
+    def _copy(self):
+        """A layer of the same settings that belongs to nobody."""
+        other = copy.copy(self)
+        other._detach()
+        return other
 
     def _detach(self) -> None:
         self._views, self._owner, self._program = {}, None, None

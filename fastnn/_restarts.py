@@ -1,27 +1,40 @@
-"""Several trainings from different weights, of which the best is kept."""
+"""Several trainings from different weights, side by side, of which the best is kept."""
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import math
+import threading
 
+from fastnn import _threads
 from fastnn._core.kernels import fill_uniform
+from fastnn._core.plan import choose_n_threads
 from fastnn.divergence import DivergenceError
 from fastnn.history import History
 
 _STREAM = 2**32 - 1  # of random numbers: that of no layer
 
 
-def fit_best(net, optimizer, n_restarts: int, train) -> History:
-    """Call `train` from the present weights, then from fresh ones; keep the best network.
+def fit_best(net, optimizer, callbacks, n_restarts: int, n_workers: int, train) -> History:
+    """Train from the present weights, and from fresh ones in twins; keep the best network.
+
+    Whatever `n_workers`, the result has the same bits: each training has a network, an optimizer
+    and callbacks of its own, and a tie goes to the first.
 
     Parameters
     ----------
     net : Network
+        The first training is its own: after an interruption it has the weights of that.
     optimizer : Optimizer
-        Begins each training with the state that it has now, and keeps that of the best.
+        Each training begins with the state that it has now; it keeps that of the best.
+    callbacks : list of Callback
+        Each training gets copies.
     n_restarts : int
+    n_workers : int
+        Trainings at once, each by one thread; 1: one after the other, by the network's threads.
     train : callable
-        Trains `net` and returns its history, or raises DivergenceError.
+        ``train(net, optimizer, callbacks)`` returns the history, or raises DivergenceError.
 
     Returns
     -------
@@ -33,29 +46,42 @@ def fit_best(net, optimizer, n_restarts: int, train) -> History:
     DivergenceError
         Where all have diverged; the network is as it was.
     """
-    before, seed = _Kept(net, optimizer), net.seed
-    best, lowest, records = None, math.inf, []
-    for i in range(n_restarts):
+    before, seed, best = _Kept(net, optimizer), net.seed, _Best()
+    fresh = copy.deepcopy(optimizer)
+    copies = [copy.deepcopy(callbacks) for _ in range(n_restarts)]
+
+    def run(i: int):
+        trainee, own = net, optimizer
         if i > 0:
-            before.restore()
-            net._start_over(derive_seed(seed, i))
+            trainee, own = net._make_twin(derive_seed(seed, i)), copy.deepcopy(fresh)
+        limit = contextlib.nullcontext() if n_workers == 1 else _threads.use_one_thread(trainee)
         try:
-            history = train()
+            with limit:
+                history = train(trainee, own, copies[i])
         except DivergenceError as error:
-            records.append({"seed": net.seed, "loss": None, "stop_reason": str(error)})
-            last_error = error
-            continue
+            return {"seed": trainee.seed, "loss": None, "stop_reason": str(error)}, error
+        finally:
+            if i > 0:
+                trainee._end_fitting()
         row = history.epochs[-1] if history.epochs else {}  # stopped within the first
-        records.append(_describe(net.seed, row, history))
-        score = row.get("val_loss", row.get("loss", math.inf))
-        if best is None or score < lowest:
-            best, lowest = _Kept(net, optimizer), score
-    if best is None:
-        before.restore()
-        raise last_error
-    best.restore()
-    net.history.restarts = records
+        best.offer(row.get("val_loss", row.get("loss", math.inf)), i, trainee, own)
+        return _describe(trainee.seed, row, history), None
+
+    jobs = [lambda i=i: run(i) for i in range(n_restarts)]
+    results = _threads.raise_first(_threads.run_many(jobs, n_workers))
+    if best.kept is None:
+        before.restore(net, optimizer)
+        raise results[-1][1]
+    best.kept.restore(net, optimizer)
+    net.history.restarts = [record for record, _ in results]
     return net.history
+
+
+def choose_n_workers(net, batch_size: int, n_restarts: int) -> int:
+    """Trainings at once: as many as threads, where one network would leave all but one idle."""
+    available = net.n_threads or _threads.count_available()
+    is_small = choose_n_threads(net._shapes["training"], batch_size, available) == 1
+    return min(available, n_restarts) if is_small else 1
 
 
 def check_callbacks(n_restarts: int, callbacks) -> None:
@@ -71,16 +97,30 @@ class _Kept:
     """A network's weights, and all that belongs to them, as they are now."""
 
     def __init__(self, net, optimizer) -> None:
-        self._net, self._optimizer = net, optimizer
         self._optimizer_state = optimizer.state_dict()
         self._state = net._copy_state()
         self._rest = (net.seed, net._epoch, net._step, net.history)
 
-    def restore(self) -> None:
-        net = self._net
-        self._optimizer.load_state_dict(self._optimizer_state)
+    def restore(self, net, optimizer) -> None:
+        """Put them into a network of the same settings."""
+        optimizer.load_state_dict(self._optimizer_state)
         net._restore_state(self._state)
         net.seed, net._epoch, net._step, net.history = self._rest
+
+
+class _Best:
+    """The training with the lowest score, the first of them where several have it."""
+
+    def __init__(self) -> None:
+        self.kept: _Kept | None = None
+        self._rank = (math.inf, math.inf)
+        self._lock = threading.Lock()
+
+    def offer(self, score: float, i: int, net, optimizer) -> None:
+        """Keep the network of training `i` as it is now, if none was better."""
+        with self._lock:
+            if (score, i) < self._rank:
+                self.kept, self._rank = _Kept(net, optimizer), (score, i)
 
 
 def _describe(seed: int, row: dict, history: History) -> dict:

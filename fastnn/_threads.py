@@ -164,11 +164,24 @@ def run_plan(plan, function):
         return run_detached(function, plan.n_threads)
 
 
+@contextlib.contextmanager
+def use_one_thread(net):
+    """Let a network be trained by one thread meanwhile, as one of many."""
+    n_threads, net.n_threads = net.n_threads, 1
+    try:
+        yield
+    finally:
+        net.n_threads = n_threads
+
+
 def run_many(functions, n_workers: int) -> list:
     """Call all functions, `n_workers` at once, and return their results or errors in order.
 
     On Ctrl-C those that run are stopped, the others are not begun, and KeyboardInterrupt goes on.
+    A single worker is the calling thread.
     """
+    if n_workers == 1:
+        return [_try(function) for function in functions]
     cancelled = threading.Event()
 
     def call(function):
@@ -189,3 +202,18 @@ def run_many(functions, n_workers: int) -> list:
             cancelled.set()
             raise
     return [future.result() for future in futures]
+
+
+def _try(function):
+    try:
+        return function()
+    except Exception as error:
+        return error
+
+
+def raise_first(results: list) -> list:
+    """Return what `run_many` returned, or raise the first error in it."""
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return results

@@ -82,22 +82,15 @@ def fit_many(
 
     def make_fit(net, optimizer, part):
         def fit():
-            n_threads, net.n_threads = net.n_threads, 1
-            try:
+            with _threads.use_one_thread(net):
                 return net.fit(
                     **part, optimizer=optimizer, callbacks=copy.deepcopy(callbacks), **options
                 )
-            finally:
-                net.n_threads = n_threads
 
         return fit
 
     fits = [make_fit(*each) for each in zip(networks, optimizers, parts, strict=True)]
-    results = _threads.run_many(fits, n_workers)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return results
+    return _threads.raise_first(_threads.run_many(fits, n_workers))
 
 
 def _one_for_each(name: str, value, n: int) -> list:

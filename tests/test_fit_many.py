@@ -88,8 +88,13 @@ def test_one_that_diverges_does_not_hold_up_the_others(data):
     assert [len(net.history) for net in nets] == [2, 0, 2]
 
 
+MANY = "fastnn.fit_many(nets, X, y, epochs=10_000, n_threads=2)"
+RESTARTS = "nets[0].fit(X, y, epochs=10_000, n_restarts=8)"
+
+
 @pytest.mark.skipif(os.name == "nt", reason="sends SIGINT to a process of its own")
-def test_F11_interrupt_ends_all_after_their_steps():
+@pytest.mark.parametrize(("call", "n_trained"), [(MANY, 2), (RESTARTS, 1)])
+def test_F11_interrupt_ends_all_after_their_steps(call, n_trained):
     code = """
         import numpy as np, fastnn
         X, y = np.random.default_rng(0).random((20_000, 50)), np.arange(20_000) % 3
@@ -99,18 +104,17 @@ def test_F11_interrupt_ends_all_after_their_steps():
         ]
         print("ready", flush=True)
         try:
-            fastnn.fit_many(nets, X, y, epochs=10_000, n_threads=2)
+            CALL
         except KeyboardInterrupt:
             assert all(np.isfinite(net.parameter_vector).all() for net in nets)
             print([net.history is not None for net in nets].count(True), flush=True)
     """
-    process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True
-    )
+    code = textwrap.dedent(code).replace("CALL", call)
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "ready\n"
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(1.0)
     process.send_signal(signal.SIGINT)
     found, _ = process.communicate(timeout=60)
     assert process.returncode == 0
-    assert found == "2\n"
+    assert found == f"{n_trained}\n"

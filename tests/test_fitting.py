@@ -72,8 +72,8 @@ def test_restarts_that_diverge_are_left_out(rng):
     before = net.parameter_vector.copy()
 
     def spoil(fit):
-        if net.seed == 0:
-            net.parameter_vector[...] = np.float32(1e38)
+        if fit.net.seed == 0:
+            fit.net.parameter_vector[...] = np.float32(1e38)
 
     history = net.fit(X, y, epochs=2, optimizer=RATE, n_restarts=2, callbacks=[spoil])
     assert history.restarts[0]["loss"] is None
@@ -81,13 +81,93 @@ def test_restarts_that_diverge_are_left_out(rng):
     assert net.seed == derive_seed(0, 1)
 
     def spoil_all(fit):
-        net.parameter_vector[...] = np.float32(1e38)
+        fit.net.parameter_vector[...] = np.float32(1e38)
 
     net.reset(0)
     with pytest.raises(fastnn.DivergenceError):
         net.fit(X, y, epochs=2, optimizer=RATE, n_restarts=3, callbacks=[spoil_all])
     assert common.same_bits(net.parameter_vector, before)
     assert net.seed == 0
+
+
+@pytest.mark.parametrize("n_restarts", [2, 5])
+def test_restarts_side_by_side_have_the_bits_of_one_after_the_other(n_restarts, rng):
+    """Whatever belongs to a training: statistics, masks, optimizer, schedule, stopping."""
+    X, y = make_data(rng)
+
+    def train(n_threads):
+        layers = [fastnn.Dense(6), fastnn.BatchNorm(), fastnn.Activation("tanh"),
+                  fastnn.Dropout(0.2), fastnn.Dense(3)]  # fmt: skip
+        net = fastnn.Network(layers, n_threads=n_threads, seed=2, l2=1e-3, scale_inputs="standard")
+        optimizer = fastnn.Adam(0.02)
+        stopping = fastnn.EarlyStopping(patience=2)
+        history = net.fit(X, y, epochs=12, batch_size=15, optimizer=optimizer, validation=0.25,
+                          n_restarts=n_restarts, schedule=fastnn.schedules.Exponential(0.9),
+                          callbacks=[stopping])  # fmt: skip
+        assert net.n_threads == n_threads
+        state = optimizer.state_dict()["slots"]
+        net.partial_fit(X, y, batch_size=15)  # goes on with the state of the best
+        return net, history, state
+
+    one, history, state = train(1)
+    for n_threads in [*common.THREADS[1:], None]:
+        net, other, other_state = train(n_threads)
+        assert net.seed == one.seed
+        assert common.same_bits(net.parameter_vector, one.parameter_vector)
+        assert common.same_bits(net.forward(X), one.forward(X))
+        assert other.restarts == history.restarts
+        assert other.loss == history.loss
+        assert all(common.same_bits(state[name], other_state[name]) for name in state)
+
+
+def test_threads_of_restarts_are_shared_out_by_the_rule_of_the_plan(monkeypatch, rng):
+    """Small networks get one each, of large ones each gets all."""
+    workers, threads = [], set()
+    run_many = fastnn._threads.run_many
+    monkeypatch.setattr(
+        fastnn._threads, "run_many", lambda f, n: workers.append(n) or run_many(f, n)
+    )
+    n = common.THREADS[-1]
+    for units, rows in [(6, 30), (500, 120)]:
+        X = rng.standard_normal((rows, 500))
+        net = fastnn.Network([fastnn.Dense(units), fastnn.Dense(3)], n_threads=n)
+        net.fit(X, np.arange(rows) % 3, epochs=1, batch_size="all", n_restarts=3,
+                callbacks=[lambda fit: threads.add(fit.net.n_threads)])  # fmt: skip
+    assert workers == [min(n, 3), 1]
+    assert threads == {1, n}
+
+
+def test_callbacks_of_restarts_are_copies_that_may_predict(rng):
+    X, y = make_data(rng)
+    seen = []
+
+    class Watcher(fastnn.Callback):
+        n_epochs = 0
+
+        def on_epoch_end(self, fit):
+            self.n_epochs += 1
+            seen.append((fit.net.seed, self.n_epochs, fit.net.predict(X).shape))
+            with pytest.raises(RuntimeError, match="a callback cannot fit it"):
+                fit.net.fit(X, y)
+
+    watcher, net = Watcher(), make()
+    net.fit(X, y, epochs=2, n_restarts=3, callbacks=[watcher])
+    seeds = [0, derive_seed(0, 1), derive_seed(0, 2)]
+    assert sorted(seen) == sorted((seed, n, (60,)) for seed in seeds for n in (1, 2))
+    assert watcher.n_epochs == 0
+    net.predict(X)
+
+
+def test_an_error_of_a_callback_ends_all_restarts(rng):
+    X, y = make_data(rng)
+
+    def fail(fit):
+        raise KeyError(fit.net.seed)
+
+    net = make()
+    with pytest.raises(KeyError, match="0"):
+        net.fit(X, y, epochs=2, n_restarts=3, callbacks=[fail])
+    net.fit(X, y, epochs=1)
 
 
 def test_restarts_that_are_stopped_within_their_first_epoch(rng):
