@@ -46,11 +46,12 @@ from fastnn.losses import (
 from fastnn.many import fit_many
 from fastnn.model_file import CorruptModelError
 from fastnn.network import Network, load
-from fastnn.optimizers import SGD, Adadelta, Adagrad, Adam, AdamW, NAdam, RMSProp, RProp
+from fastnn.optimizers import LBFGS, SGD, Adadelta, Adagrad, Adam, AdamW, NAdam, RMSProp, RProp
 
 __all__ = [
     "ELU",
     "GELU",
+    "LBFGS",
     "MAE",
     "MSE",
     "SELU",

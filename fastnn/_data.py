@@ -10,6 +10,7 @@ from fastnn import _scaling, _validate, _weights
 from fastnn._core.kernels import shuffle_indices
 from fastnn._scaling import Scaling
 
+DEFAULT_BATCH_SIZE = 32
 _SPLIT = 2**32 - 1  # the epoch whose shuffle draws the validation rows: none that is trained
 
 
@@ -108,8 +109,10 @@ def _take(array, rows):
     return None if array is None else array[rows]
 
 
-def check_batch_size(batch_size) -> int | None:
-    """Return a batch size; None stands for all rows."""
+def check_batch_size(batch_size, optimizer) -> int | None:
+    """Return a batch size; None, which is handed in where the optimizer decides, is all rows."""
+    if batch_size is None:
+        return None if optimizer.whole_data else DEFAULT_BATCH_SIZE
     if isinstance(batch_size, str) and batch_size == "all":
         return None
     return _validate.check_int("batch_size", batch_size, 1)

@@ -8,6 +8,7 @@ from typing import Any
 
 from fastnn import _restarts, _validate
 from fastnn._data import FitData, check_batch_size
+from fastnn._minimizing import Minimizing, check_minimizing
 from fastnn._penalties import Penalties
 from fastnn._targets import check_classes
 from fastnn._training import Training
@@ -46,7 +47,7 @@ class Fitting:
         y,
         *,
         epochs: int = 10,
-        batch_size: int | str = 32,
+        batch_size: int | str | None = None,
         optimizer: Optimizer | None = None,
         schedule: Schedule | None = None,
         validation=None,
@@ -68,10 +69,11 @@ class Fitting:
             Class labels (integers, booleans or strings), rows of class probabilities, columns of
             yes and no (multilabel), or values. `Network.predict` gives back the same.
         epochs : int
-        batch_size : int or "all"
-            Rows of a step; the last batch of an epoch may be shorter. "all", as any number from
-            that of the rows on, is gradient descent on the whole data set.
-        optimizer : SGD, Adam, ..., optional
+        batch_size : int or "all", optional
+            Rows of a step, by default 32; the last batch of an epoch may be shorter. "all", as any
+            number from that of the rows on, is gradient descent on the whole data set. `LBFGS`
+            takes no less, and has it by default.
+        optimizer : SGD, Adam, LBFGS, ..., optional
             By default ``SGD()``. Its state lives in it: a second fit with it goes on from there.
         schedule : Schedule, optional
             How the learning rate changes, from that of the optimizer at the start of this fit: see
@@ -133,10 +135,11 @@ class Fitting:
         DivergenceWarning
             When the loss ends more than a tenth above that of the first epoch.
         """
+        optimizer = check_optimizer(optimizer)
         options: dict[str, Any] = {
             "epochs": _validate.check_int("epochs", epochs, 1),
-            "batch_size": check_batch_size(batch_size),
-            "optimizer": check_optimizer(optimizer),
+            "batch_size": check_batch_size(batch_size, optimizer),
+            "optimizer": optimizer,
             "schedule": check_schedule(schedule),
             "shuffle": bool(shuffle),
             "callbacks": _list_watchers(callbacks, tol, patience),
@@ -144,6 +147,8 @@ class Fitting:
         n_restarts = _validate.check_int("n_restarts", n_restarts, 1)
         _restarts.check_callbacks(n_restarts, options["callbacks"])
         data = FitData(self, X, y, self.classes, validation, sample_weight, class_weight)
+        if optimizer.whole_data:
+            check_minimizing(self, len(data.X), options)
         self._begin_fitting()
         try:
             self._accept(data, options["optimizer"])
@@ -170,7 +175,7 @@ class Fitting:
         y,
         *,
         classes=None,
-        batch_size: int | str = 32,
+        batch_size: int | str | None = None,
         optimizer: Optimizer | None = None,
         sample_weight=None,
         class_weight=None,
@@ -186,7 +191,8 @@ class Fitting:
         classes : array-like, optional
             All labels that will ever come, in the order of the outputs. Needed by the first call
             where the labels are no integers 0, 1, ... and its rows do not have them all.
-        batch_size : int or "all"
+        batch_size : int or "all", optional
+            By default 32.
         optimizer : SGD, optional
             By default that of the last `fit` or `partial_fit`, with its state.
         sample_weight, class_weight
@@ -203,10 +209,16 @@ class Fitting:
         ValueError, TypeError, DivergenceError, KeyboardInterrupt
             As `fit`; and ValueError for `classes` other than the network's.
         """
+        optimizer = check_optimizer(optimizer or self._optimizer)
+        if optimizer.whole_data:
+            raise ValueError(
+                f"optimizer is {optimizer!r}, which takes the whole data set at once: pass it to "
+                "fit, or another to partial_fit"
+            )
         options: dict[str, Any] = {
             "epochs": 1,
-            "batch_size": check_batch_size(batch_size),
-            "optimizer": check_optimizer(optimizer or self._optimizer),
+            "batch_size": check_batch_size(batch_size, optimizer),
+            "optimizer": optimizer,
             "shuffle": bool(shuffle),
             "callbacks": [],
         }
@@ -231,8 +243,8 @@ class Fitting:
 
     def _train(self, data: FitData, history: History, progress: bool, **options) -> History:
         self.history, self._optimizer = history, options["optimizer"]
-        training = Training(self, data, history, **options)
-        training.run(progress)
+        kind = Minimizing if options["optimizer"].whole_data else Training
+        kind(self, data, history, **options).run(progress)
         return history
 
     def _merge_classes(self, classes):

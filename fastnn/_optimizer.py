@@ -19,16 +19,9 @@ class Optimizer:
 
     Attributes
     ----------
-    learning_rate : float
-        May be written between steps, or set by a schedule.
     steps : int
         Steps made so far.
     """
-
-    learning_rate: float
-    _: KW_ONLY
-    clip_value: float | None = None
-    clip_norm: float | None = None
 
     #: Entry of ``csrc/lists/optimizers.def``, and what its slots are called. Here and below, some
     #: optimizers have a property instead.
@@ -37,6 +30,8 @@ class Optimizer:
     #: Weight decay that is added to the gradient, and that which shrinks the weights themselves.
     coupled_decay: ClassVar[Any] = 0.0
     decoupled_decay: ClassVar[Any] = 0.0
+    #: Whether it takes all rows in each step, and `fastnn._minimizing` runs it.
+    whole_data: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         self.reset()
@@ -49,9 +44,10 @@ class Optimizer:
         changed = [
             f"{each.name}={getattr(self, each.name)!r}"
             for each in fields(self)
-            if each.name != "learning_rate" and getattr(self, each.name) != each.default
+            if each.kw_only and getattr(self, each.name) != each.default
         ]
-        return f"{type(self).__name__}({', '.join([repr(self.learning_rate), *changed])})"
+        given = [repr(getattr(self, each.name)) for each in fields(self) if not each.kw_only]
+        return f"{type(self).__name__}({', '.join([*given, *changed])})"
 
     @property
     def settings(self) -> dict:
@@ -145,6 +141,22 @@ class Optimizer:
             for i, name in enumerate(self.slot_names):
                 self._state[i] = arrays[i] if arrays else self.fill_slot(name)
 
+
+@dataclass(eq=False, repr=False)
+class Descent(Optimizer):
+    """Base of those that take a step from the gradient of each batch.
+
+    Attributes
+    ----------
+    learning_rate : float
+        May be written between steps, or set by a schedule.
+    """
+
+    learning_rate: float
+    _: KW_ONLY
+    clip_value: float | None = None
+    clip_norm: float | None = None
+
     # --- what the engine asks for --------------------------------------------------------------
 
     def is_plain(self) -> bool:
@@ -157,7 +169,7 @@ class Optimizer:
 
 
 @dataclass(eq=False, repr=False)
-class Decayed(Optimizer):
+class Decayed(Descent):
     """Base of those with weight decay, which is coupled: added to the gradient."""
 
     _: KW_ONLY

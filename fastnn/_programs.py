@@ -78,6 +78,8 @@ def choose_update(optimizer, batch_size: int, shapes) -> str:
     The tile has no registers left for penalties. The norm of all gradients is known only when all
     of them are there.
     """
+    if optimizer.whole_data:
+        return "none"
     if optimizer.clip_norm is not None:
         return "separate"
     penalised = any(shape.l1 or shape.l2 for shape in shapes)

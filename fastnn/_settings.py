@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, NamedTuple, TypeVar
 
-from fastnn._validate import check_number
+from fastnn._validate import check_int, check_number
 
 _Class = TypeVar("_Class", bound=type)
 
@@ -46,6 +46,10 @@ def _flag(name: str, value) -> bool:
     return bool(value)
 
 
+def _count(name: str, value) -> int:
+    return check_int(name, value, 1)
+
+
 class Setting(NamedTuple):
     """What a setting may be, and what the docstrings say of it."""
 
@@ -71,6 +75,16 @@ SETTINGS = {
     "grow": Setting(_above_1, "Factor of the size where the sign stays; greater than 1."),
     "min_step": Setting(_positive, "Least size of a step; greater than 0."),
     "max_step": Setting(_positive, "Greatest size of a step; at least min_step."),
+    "history_size": Setting(_count, "Steps that are remembered; at least 1."),
+    "tolerance_gradient": Setting(
+        _at_least_0, "The fit has converged where no element of g is larger; at least 0."
+    ),
+    "tolerance_change": Setting(
+        _at_least_0,
+        "It also has where the loss falls by no more than this, as a share of the loss or of 1, "
+        "whichever is larger; at least 0.",
+    ),
+    "max_line_search": Setting(_count, "Passes that one iteration may take; at least 1."),
     "weight_decay": Setting(
         _at_least_0, "Of weights and biases alike; added to g if nothing else is said. At least 0."
     ),

@@ -114,6 +114,11 @@ def limit_blas(plan) -> contextlib.AbstractContextManager:
     return _blas_limit if plan.uses_blas else contextlib.nullcontext()
 
 
+def hold_blas() -> contextlib.AbstractContextManager:
+    """One thread for BLAS, whoever calls it."""
+    return _blas_limit
+
+
 _worker = threading.local()  # in threads of run_many: the event that tells them to give up
 
 

@@ -62,7 +62,7 @@ class Training:
         self.epochs = epochs
         self.steps_per_epoch = -(-n_rows // batch_size)
         self.optimizer = optimizer
-        self.learning_rate = optimizer.learning_rate
+        self.learning_rate: Any = getattr(optimizer, "learning_rate", None)
         self._schedule = schedule
         self.settings = {
             "batch_size": batch_size,
@@ -78,19 +78,29 @@ class Training:
         self._validation = data.validation
         self.callbacks = sorted(callbacks, key=lambda callback: callback.comes_last)
         self.start = self.position = net._epoch * self.steps_per_epoch
+        self._bind(data, shuffle)
+
+    def _bind(self, data, shuffle: bool) -> None:
+        """Make the engine that `_train` runs."""
+        net = self.net
         plans = _programs.plan_training(
-            net._shapes["training"], batch_size, n_rows, net.dtype, net.n_threads, optimizer
+            net._shapes["training"],
+            self._batch_size,
+            self._n_rows,
+            net.dtype,
+            net.n_threads,
+            self.optimizer,
         )
         self._plan = plans[0]
         self._binding, self._engine = _programs.make_trainer(
-            net._parameters, plans, net.loss, net._merged, optimizer
+            net._parameters, plans, net.loss, net._merged, self.optimizer
         )
         self._engine.load_data(
             data.X,
             data.labels,
             data.targets,
             data.weights,
-            batch_size=batch_size,
+            batch_size=self._batch_size,
             seed=net.seed,
             shuffle=shuffle,
         )
@@ -138,16 +148,13 @@ class Training:
         """Train until the last epoch is done, or something ends it before."""
         from tqdm import tqdm  # here, and not at the head: `import fastnn` is to be quick
 
-        penalised = bool(self.net._penalties.factors)  # each row shows the weights of its epoch
-        watched = self._validation is not None or progress or bool(self.callbacks) or penalised
         bar = tqdm(total=self.epochs, unit="epoch", disable=not progress, dynamic_ncols=True)
         try:
-            with bar, _threads.limit_blas(self._plan):
+            with bar, self._limit_blas():
                 self._notify("on_fit_begin")
                 self._notify("take_up")
                 bar.update(self.n_epochs_done)
-                while self.n_epochs_done < self.epochs and self.history.stop_reason is None:
-                    self._advance(self._choose_n_steps(watched), bar)
+                self._train(bar)
                 self._notify("on_fit_end")
         except KeyboardInterrupt:
             self.history.stop_reason = "interrupted"
@@ -156,6 +163,17 @@ class Training:
             self.history.stop_reason = str(error)
             raise
         self._conclude()
+
+    def _limit_blas(self):
+        return _threads.limit_blas(self._plan)
+
+    def _train(self, bar) -> None:
+        penalised = bool(self.net._penalties.factors)  # each row shows the weights of its epoch
+        looked_at = not bar.disable or bool(self.callbacks) or penalised
+        watched = self._validation is not None or looked_at
+        while self.n_epochs_done < self.epochs and self.history.stop_reason is None:
+            rows = self._run_steps(self._choose_n_steps(watched))
+            self._finish_epochs(rows, bar)
 
     def _notify(self, event: str) -> None:
         for callback in self.callbacks:
@@ -173,9 +191,8 @@ class Training:
                 ends.append((step // callback.step_interval + 1) * callback.step_interval)
         return min(ends) - step
 
-    def _advance(self, n_steps: int, bar) -> None:
-        """Run steps, and let all who look at this point see what came of them."""
-        rows = self._run_steps(n_steps)
+    def _finish_epochs(self, rows: list[dict[str, Any]], bar) -> None:
+        """Let all who look at this point see what came of the last steps."""
         for callback in self.callbacks:
             if callback.watches_steps() and self.step % callback.step_interval == 0:
                 callback.on_step_end(self)

@@ -11,11 +11,12 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 
 from fastnn._adam import Adam, AdamW, NAdam
-from fastnn._optimizer import Decayed, Optimizer
+from fastnn._lbfgs import LBFGS
+from fastnn._optimizer import Decayed, Descent, Optimizer
 from fastnn._settings import document
 from fastnn._validate import check_number
 
-__all__ = ["SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "NAdam", "RMSProp", "RProp"]
+__all__ = ["LBFGS", "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "NAdam", "RMSProp", "RProp"]
 
 
 @document
@@ -136,7 +137,7 @@ class Adadelta(Decayed):
 
 @document
 @dataclass(eq=False, repr=False)
-class RProp(Optimizer):
+class RProp(Descent):
     """Steps of a size of their own for each parameter, by the sign of g; for full batches.
 
     The size grows where the sign of g stays and shrinks where it turns; there, the step is left
