@@ -118,3 +118,48 @@ def test_fit_agrees_with_the_oracle_for_any_number_of_threads(isa, dtype, name):
         net.fit(X, y, epochs=epochs, batch_size=batch_size, optimizer=fastnn.SGD(RATE))
         assert common.same_bits(net.parameter_vector, nets[0].parameter_vector)
     check_end(nets[0], run_oracle(name, dtype)[1], dtype)
+
+
+def test_batch_norm_beside_layers_that_go_to_blas(dtype):
+    """Each of some steps against the oracle, from synchronised numbers; the same bits of a fit."""
+    rng, n = np.random.default_rng(4), 1024
+    X = rng.standard_normal((160, n)).astype("float32").astype(dtype)
+    y = rng.integers(0, 3, 160)
+
+    def make(n_threads):
+        layers = [BatchNorm(), Dense(n, use_bias=False), BatchNorm(0.8), Activation("relu"),
+                  Dense(n, "tanh"), BatchNorm(), Dense(3)]  # fmt: skip
+        return fastnn.Network(layers, n_features=n, dtype=dtype, n_threads=n_threads, seed=5)
+
+    net = make(THREADS[-1])
+    assert net.explain(64).count("BLAS") == 2
+    room = 1e-10 if dtype == "float64" else 1e-4
+    for rows in (slice(0, 64), slice(64, 160)):
+        loss = net.forward(X[rows], y[rows])
+        net.backward()
+        exact, gradients = oracle.backward(
+            oracle.describe(net), oracle.copy_parameters(net), "softmax_cross_entropy",
+            X[rows].astype(float), reference.one_hot(y[rows], 3),
+        )  # fmt: skip
+        assert loss == pytest.approx(exact, rel=room)
+        size = np.linalg.norm(reference.flatten(gradients))
+        for found, wanted in zip(list_gradients(net), filter_out_none(gradients), strict=True):
+            # a shift in front of another batch norm has no gradient: rounding is all there is
+            assert np.linalg.norm(found - wanted) <= room * max(np.linalg.norm(wanted), size / 100)
+        net.apply_update(fastnn.SGD(0.1))
+    nets = [make(n_threads) for n_threads in THREADS]
+    for each in nets:
+        each.fit(X, y, epochs=2, batch_size=64, optimizer=fastnn.SGD(0.05, momentum=0.5))
+        assert common.same_bits(each.parameter_vector, nets[0].parameter_vector)
+        for i in (0, 2, 5):
+            mine, first = each.layers[i].running_variance, nets[0].layers[i].running_variance
+            assert common.same_bits(mine, first)
+
+
+def list_gradients(net):
+    names = [(layer, f"{name}_grad") for layer in net.layers for name in layer.parameter_names]
+    return filter_out_none([[getattr(layer, name) for layer, name in names]])
+
+
+def filter_out_none(groups):
+    return [value for group in groups for value in group if value is not None]

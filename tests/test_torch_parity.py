@@ -11,6 +11,7 @@ import pytest
 
 import fastnn
 from fastnn._core import kernels
+from fastnn.layers import LAYERS
 
 if os.environ.get("FASTNN_REQUIRE_TORCH") == "1":
     import torch
@@ -35,6 +36,7 @@ def test_every_entry_has_a_peer_or_is_known_to_have_none():
     check_mapped(kernels.list_activations(), peer.ACTIVATIONS, peer.NO_ACTIVATION)
     check_mapped(kernels.list_losses(), peer.LOSSES, peer.NO_LOSS)
     check_mapped(kernels.list_optimizers(), peer.OPTIMIZERS, peer.NO_OPTIMIZER)
+    check_mapped(list(LAYERS), [*peer.NORMS, "Dense", "Dropout", "Activation"], set())
     assert set(peer.ACTIVATIONS) >= peer.KINKED_ACTIVATIONS
     assert set(peer.LOSSES) >= peer.KINKED_LOSSES
 
@@ -144,3 +146,37 @@ def test_free_steps(activation, loss):
         history = net.fit(x, targets, optimizer=pair.ours(), **options)
         assert_near(net.parameter_vector, nets[i], FREE_ROOM, pair.name)
         assert_near(history.loss, losses[:, i], FREE_ROOM, pair.name)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("n", [1, 5, 33])
+@pytest.mark.parametrize("name", peer.NORMS)
+def test_norms(name, n, dtype):
+    """Outputs, gradients and running statistics in training, and outputs in predictions."""
+    make_ours, make_theirs = peer.NORMS[name]
+    ours, theirs = make_ours().build(n, dtype=dtype), make_theirs(n)
+    room, rng = ROOM[dtype], np.random.default_rng(n)
+    # a layer norm of one column gives its shift, and no gradient but what is rounded
+    rounding = 1e-12 if dtype == "float64" else 1e-4
+    for _ in range(N_STEPS):
+        ours.gain, ours.shift = rng.standard_normal((2, n)).astype("float32")
+        theirs.weight.data = torch.tensor(ours.gain.astype(float))
+        theirs.bias.data = torch.tensor(ours.shift.astype(float))
+        n_rows = int(rng.integers(2, 12))
+        x, dh = rng.standard_normal((2, n_rows, n)).astype("float32").astype(float)
+        x = np.rint(256 * x) / 64 + 1  # which both precisions hold
+        given = torch.tensor(x, requires_grad=True)
+        theirs.train()
+        theirs.zero_grad()
+        h = theirs(given)
+        h.backward(torch.tensor(dh))
+        assert_near(ours.forward(x), h.detach(), room, "output", rounding)
+        assert_near(ours.backward(dh), given.grad, room, "dL/dx", rounding)
+        assert_near(ours.gain_grad, theirs.weight.grad, room, "gain", rounding)
+        assert_near(ours.shift_grad, theirs.bias.grad, room, "shift", rounding)
+        if name == "BatchNorm":
+            assert_near(ours.running_mean, theirs.running_mean, room, "mean")
+            assert_near(ours.running_variance, theirs.running_var, room, "variance")
+        theirs.eval()
+        predicted = theirs(given).detach()
+        assert_near(ours.forward(x, training=False), predicted, room, "prediction", rounding)

@@ -10,6 +10,7 @@ row in the order of ``Network.parameter_vector``, outputs (n_nets, n_rows, n_out
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -48,17 +49,25 @@ RUNAWAY_ACTIVATIONS = {"log_softmax"}  # layers of it diverge here in any free s
 
 # --- losses: from the output (n_rows, n_out) that fastnn's loss takes, the mean over the batch ----
 
+
+def log_cosh(output, targets):
+    """log((e^x + e^-x) / 2) = x + log(1 + e^-2x) - log 2, of the errors x."""
+    error = output - targets
+    return (error + nnf.softplus(-2 * error, threshold=200) - math.log(2)).mean()
+
+
 LOSSES: dict[str, Callable] = {
     "softmax_cross_entropy": nnf.cross_entropy,
     "mse": nnf.mse_loss,
     "mae": nnf.l1_loss,
     "huber": nnf.huber_loss,
+    "log_cosh": log_cosh,
     "poisson": nnf.poisson_nll_loss,
     "binary_cross_entropy": nnf.binary_cross_entropy_with_logits,
     "hinge": nnf.multi_margin_loss,
     "squared_hinge": lambda z, labels: nnf.multi_margin_loss(z, labels, p=2),
 }
-NO_LOSS: set[str] = {"log_cosh"}
+NO_LOSS: set[str] = set()
 KINKED_LOSSES: set[str] = {"mae", "huber", "hinge", "squared_hinge"}
 
 
@@ -216,6 +225,21 @@ class Rival:
         self.pair.step(self.theirs, self.parameters, gradient)
         self.ours.step(net)
         return self.parameters - start
+
+
+# --- norms ----------------------------------------------------------------------------------------
+
+# fastnn's layer, and PyTorch's of the same settings for n columns
+NORMS: dict[str, tuple[Callable, Callable]] = {
+    "BatchNorm": (
+        lambda: fastnn.BatchNorm(0.8, 1e-3),
+        lambda n: torch.nn.BatchNorm1d(n, eps=1e-3, momentum=1 - 0.8),
+    ),
+    "LayerNorm": (
+        lambda: fastnn.LayerNorm(1e-3),
+        lambda n: torch.nn.LayerNorm(n, eps=1e-3),
+    ),
+}
 
 
 # --- networks -------------------------------------------------------------------------------------
