@@ -7,8 +7,9 @@ from cpython.mem cimport PyMem_Calloc, PyMem_Free
 
 from fastnn._core import kernels
 from fastnn._core import plan as planning
+from fastnn._core import plan_structs
 from fastnn._core.plan import choose_stride
-from fastnn._core.plan_structs import LAYER_KINDS, count_chunks
+from fastnn._core.plan_structs import count_chunks
 
 from fastnn._core.deltas cimport transpose_block
 from fastnn._core.kernels cimport active_kernels
@@ -117,7 +118,7 @@ cdef class Binding:
         cdef Layer *layer = self.layers + i
         planned = self.plan.layers[i]
         shape = planned.shape
-        layer.kind = LAYER_KINDS.index(shape.kind)
+        layer.kind = plan_structs.LAYER_KINDS.index(shape.kind)
         layer.index = shape.index
         layer.rate = shape.rate
         layer.epsilon = shape.epsilon

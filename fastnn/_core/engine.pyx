@@ -10,10 +10,11 @@ from libc.string cimport memset
 
 from fastnn._core import kernels as kernel_lists
 from fastnn._core import phases as phase_names
+from fastnn._core import plan as planning
 from fastnn._core.binding import allocate, list_rows, make_blocks
 from fastnn._core.explicit import check_team
 from fastnn._core.phase_lists import join_phases
-from fastnn._core.plan import NORM_CHUNK, choose_stride
+from fastnn._core.plan import choose_stride
 from fastnn._core.plan_structs import count_chunks
 
 from fastnn._core.binding cimport Binding, address
@@ -85,10 +86,10 @@ cdef class Engine:
         self.step.state = address(state if len(state) else None)
         self.step.n_parameters = len(values)
         self.step.gradient_scale = 1
-        squares = binding.keep(np.zeros(count_chunks(len(values), NORM_CHUNK)))
+        squares = binding.keep(np.zeros(count_chunks(len(values), planning.NORM_CHUNK)))
         self.step.squares = <double *>address(squares)
         self.step.n_chunks = len(squares)
-        self.step.norm_chunk = NORM_CHUNK
+        self.step.norm_chunk = planning.NORM_CHUNK
         binding.keep(arenas)
         self.blocks = make_blocks(plan.n_threads, binding.dtype)
         self.step.update = phase_names.UPDATE_MODES.index(plan.update)
