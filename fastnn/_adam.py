@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
+from typing import Any, ClassVar
 
 from fastnn._optimizer import Decayed
 from fastnn._settings import document
@@ -22,6 +23,7 @@ class Adam(Decayed):
 
     kernel = "adam"
     slot_names = ("first_moment", "second_moment")
+    momentum_name: ClassVar[Any] = "beta1"
 
     learning_rate: float = 0.001
     _: KW_ONLY
@@ -64,6 +66,7 @@ class NAdam(Adam):
     """
 
     kernel = "nadam"
+    momentum_name = None  # it has a schedule of momenta of its own
 
     learning_rate: float = 0.002
     _: KW_ONLY

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import math
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -20,7 +21,7 @@ N_OWN = 6
 N_COEFFICIENTS = 5 + N_OWN
 
 
-def make_table(optimizer, first_step: int, n_steps: int, rates) -> np.ndarray:
+def make_table(optimizer, first_step: int, n_steps: int, rates, momenta=None) -> np.ndarray:
     """Coefficients of `optimizer` for a run of steps.
 
     Parameters
@@ -31,6 +32,8 @@ def make_table(optimizer, first_step: int, n_steps: int, rates) -> np.ndarray:
     n_steps : int
     rates : float or ndarray (n_steps,)
         Learning rates, of all steps or of each.
+    momenta : ndarray (n_steps,), optional
+        What takes the place of the setting called ``optimizer.momentum_name``.
 
     Returns
     -------
@@ -38,7 +41,10 @@ def make_table(optimizer, first_step: int, n_steps: int, rates) -> np.ndarray:
         One row where all steps share it.
     """
     steps = range(first_step + 1, first_step + n_steps + 1)
-    rate, *own = _FORMULAS[optimizer.kernel](optimizer, steps, rates)
+    settings = optimizer
+    if momenta is not None:
+        settings = SimpleNamespace(**{**optimizer.settings, optimizer.momentum_name: momenta})
+    rate, *own = _FORMULAS[optimizer.kernel](settings, steps, rates)
     keep = 1 - np.asarray(rates) * optimizer.decoupled_decay
     limits = [math.inf if limit is None else limit
               for limit in (optimizer.clip_value, optimizer.clip_norm)]  # fmt: skip
@@ -47,37 +53,38 @@ def make_table(optimizer, first_step: int, n_steps: int, rates) -> np.ndarray:
     return np.stack(np.broadcast_arrays(*map(np.atleast_1d, columns)), axis=-1)
 
 
-def raise_to_steps(base: float, steps) -> np.ndarray:
-    """base^t for each t of `steps`."""
-    return np.array([base**t for t in steps])
+def raise_to_steps(base, steps) -> np.ndarray:
+    """base^t for each t of `steps`; base is one number, or one for each."""
+    bases = np.broadcast_to(base, len(steps)).tolist()
+    return np.array([each**t for each, t in zip(bases, steps, strict=True)])
 
 
-def _sgd(optimizer, steps, rates):
+def _sgd(settings, steps, rates):
     return (rates,)
 
 
-def _momentum(optimizer, steps, rates):
-    return rates, optimizer.momentum
+def _momentum(settings, steps, rates):
+    return rates, settings.momentum
 
 
-def _moments(optimizer, steps):
-    beta1, beta2 = optimizer.beta1, optimizer.beta2
+def _moments(settings, steps):
+    beta1, beta2 = settings.beta1, settings.beta2
     correction = 1 / np.sqrt(1 - raise_to_steps(beta2, steps))
-    return 1 - beta1, beta2, 1 - beta2, optimizer.epsilon, correction
+    return 1 - beta1, beta2, 1 - beta2, settings.epsilon, correction
 
 
-def _adam(optimizer, steps, rates):
-    rate = rates / (1 - raise_to_steps(optimizer.beta1, steps))
-    return rate, *_moments(optimizer, steps)
+def _adam(settings, steps, rates):
+    rate = rates / (1 - raise_to_steps(settings.beta1, steps))
+    return rate, *_moments(settings, steps)
 
 
-def _nadam(optimizer, steps, rates):
+def _nadam(settings, steps, rates):
     first, stop = steps.start, steps.stop
-    momenta, products = _list_momenta(optimizer.beta1, optimizer.momentum_decay, _round_up(stop))
+    momenta, products = _list_momenta(settings.beta1, settings.momentum_decay, _round_up(stop))
     now, after = slice(first, stop), slice(first + 1, stop + 1)
     rate = rates * momenta[after] / (1 - products[after])
     rate_of_gradient = rates * (1 - momenta[now]) / (1 - products[now])
-    return rate, *_moments(optimizer, steps), rate_of_gradient
+    return rate, *_moments(settings, steps), rate_of_gradient
 
 
 @functools.lru_cache(maxsize=8)
@@ -93,26 +100,26 @@ def _round_up(n: int) -> int:
     return 1 << max(n, 1023).bit_length()
 
 
-def _rmsprop(optimizer, steps, rates):
-    return rates, optimizer.rho, 1 - optimizer.rho, optimizer.epsilon
+def _rmsprop(settings, steps, rates):
+    return rates, settings.rho, 1 - settings.rho, settings.epsilon
 
 
-def _rmsprop_momentum(optimizer, steps, rates):
-    return *_rmsprop(optimizer, steps, rates), optimizer.momentum
+def _rmsprop_momentum(settings, steps, rates):
+    return *_rmsprop(settings, steps, rates), settings.momentum
 
 
-def _adagrad(optimizer, steps, rates):
-    if optimizer.rate_decay:
-        rates = rates / (1 + (np.array(steps) - 1) * optimizer.rate_decay)
-    return rates, optimizer.epsilon
+def _adagrad(settings, steps, rates):
+    if settings.rate_decay:
+        rates = rates / (1 + (np.array(steps) - 1) * settings.rate_decay)
+    return rates, settings.epsilon
 
 
-def _adadelta(optimizer, steps, rates):
-    return rates, optimizer.rho, 1 - optimizer.rho, optimizer.epsilon
+def _adadelta(settings, steps, rates):
+    return rates, settings.rho, 1 - settings.rho, settings.epsilon
 
 
-def _rprop(optimizer, steps, rates):
-    return rates, optimizer.shrink, optimizer.grow, optimizer.min_step, optimizer.max_step
+def _rprop(settings, steps, rates):
+    return rates, settings.shrink, settings.grow, settings.min_step, settings.max_step
 
 
 _FORMULAS = {

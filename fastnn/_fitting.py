@@ -15,7 +15,7 @@ from fastnn._training import Training
 from fastnn.callbacks import Callback, Convergence, check_callbacks
 from fastnn.history import History
 from fastnn.optimizers import Optimizer, check_optimizer
-from fastnn.schedules import Schedule, check_schedule
+from fastnn.schedules import Schedule, check_momentum, check_schedule
 
 
 class Fitting:
@@ -113,10 +113,11 @@ class Fitting:
         -------
         History
             One row per epoch: epoch, loss (its weighted mean), seconds, learning_rate (of the
-            epoch's first step), and val_loss and val_accuracy where there is a validation set. With
-            `l1` or `l2` the loss is data_loss, that mean, plus penalty, that of the weights at the
-            epoch's end; val_loss is without. ``stop_reason`` says why training ended, ``converged``
-            whether by `tol`.
+            epoch's first step; momentum too, where a schedule changes it), and val_loss and
+            val_accuracy where there is a validation set. With `l1` or `l2` the loss is data_loss,
+            that mean, plus penalty, that of the weights at the epoch's end; val_loss is without.
+            ``stop_reason`` says why training ended, ``converged`` whether by `tol`, or by `LBFGS`'s
+            own tolerances.
 
         Raises
         ------
@@ -146,6 +147,7 @@ class Fitting:
         }
         n_restarts = _validate.check_int("n_restarts", n_restarts, 1)
         _restarts.check_callbacks(n_restarts, options["callbacks"])
+        check_momentum(options["schedule"], optimizer)
         data = FitData(self, X, y, self.classes, validation, sample_weight, class_weight)
         if optimizer.whole_data:
             check_minimizing(self, len(data.X), options)

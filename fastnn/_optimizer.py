@@ -30,6 +30,8 @@ class Optimizer:
     #: Weight decay that is added to the gradient, and that which shrinks the weights themselves.
     coupled_decay: ClassVar[Any] = 0.0
     decoupled_decay: ClassVar[Any] = 0.0
+    #: The setting that a schedule of momenta takes the place of.
+    momentum_name: ClassVar[Any] = None
     #: Whether it takes all rows in each step, and `fastnn._minimizing` runs it.
     whole_data: ClassVar[bool] = False
 
@@ -163,9 +165,9 @@ class Descent(Optimizer):
         """Whether a step is no more than w <- keep w - rate g, which BLAS and tiles do alone."""
         return self.kernel == "sgd" and self.clip_value is None
 
-    def list_coefficients(self, n_steps: int, rates) -> np.ndarray:
+    def list_coefficients(self, n_steps: int, rates, momenta=None) -> np.ndarray:
         """Coefficients of the next steps: `fastnn._coefficients.make_table`."""
-        return make_table(self, self.steps, n_steps, rates)
+        return make_table(self, self.steps, n_steps, rates, momenta)
 
 
 @dataclass(eq=False, repr=False)

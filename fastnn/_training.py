@@ -209,7 +209,8 @@ class Training:
         net, optimizer = self.net, self.optimizer
         before = net._copy_state(), optimizer.state_dict()
         rates = self._list_rates(self.position, n_steps)
-        table = optimizer.list_coefficients(n_steps, rates)
+        momenta = self._list_momenta(self.position, n_steps)
+        table = optimizer.list_coefficients(n_steps, rates, momenta)
         self._binding.pack()
         try:
             losses, seconds, diverged_step = _threads.run_interruptibly(
@@ -229,7 +230,7 @@ class Training:
                 "epoch": i,
                 **net._penalties.split(loss),
                 "seconds": time,
-                "learning_rate": self._find_rate(i),
+                **self._describe_first_step(i),
             }
             for i, (loss, time) in enumerate(zip(losses, seconds, strict=True), first)
         ]
@@ -241,6 +242,18 @@ class Training:
         return self._schedule.rates(
             position - self.start, n_steps, self.steps_per_epoch, self.learning_rate
         )
+
+    def _list_momenta(self, position: int, n_steps: int):
+        """Momenta of steps where a schedule says, or None."""
+        if self._schedule is None:
+            return None
+        return self._schedule.momenta(position - self.start, n_steps, self.steps_per_epoch)
+
+    def _describe_first_step(self, epoch: int) -> dict[str, float]:
+        """What the schedule said to the first step of an epoch."""
+        momenta = self._list_momenta(epoch * self.steps_per_epoch, 1)
+        cycled = {} if momenta is None else {"momentum": float(momenta[0])}
+        return {"learning_rate": self._find_rate(epoch), **cycled}
 
     def _find_rate(self, epoch: int, step: int = 0) -> float:
         position = epoch * self.steps_per_epoch + step

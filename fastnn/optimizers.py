@@ -52,6 +52,10 @@ class SGD(Decayed):
     def slot_names(self) -> tuple[str, ...]:
         return ("velocity",) if self.momentum else ()
 
+    @property
+    def momentum_name(self) -> str | None:
+        return "momentum" if self.momentum else None
+
     # Without momentum, coupled and decoupled are the same: w <- (1 - r weight_decay) w - r g. The
     # tile that computes dW can do that.
     @property
@@ -88,6 +92,10 @@ class RMSProp(Decayed):
     @property
     def slot_names(self) -> tuple[str, ...]:
         return ("mean_square", "velocity") if self.momentum else ("mean_square",)
+
+    @property
+    def momentum_name(self) -> str | None:
+        return "momentum" if self.momentum else None
 
 
 @document

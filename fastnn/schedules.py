@@ -69,13 +69,23 @@ class Schedule(ABC):
         -------
         float64 ndarray (n_steps,)
         """
+        return self._tabulate(
+            lambda t: self.compute_rate(t, base_rate), first_step, n_steps, steps_per_epoch
+        )
+
+    def momenta(self, first_step: int, n_steps: int, steps_per_epoch: int) -> np.ndarray | None:
+        """Momenta of a run of steps, as `rates`; None: the optimizer's own."""
+        return None
+
+    def _tabulate(self, compute, first_step: int, n_steps: int, steps_per_epoch: int) -> np.ndarray:
+        """A function of the time, for each step of a run."""
         steps = np.arange(first_step, first_step + n_steps)
         if self.per == "step":
             times, counts = steps / steps_per_epoch, np.ones(n_steps, dtype=np.int64)
         else:
             times, counts = np.unique(steps // steps_per_epoch, return_counts=True)
-        rates = [self.compute_rate(t, base_rate) for t in times.tolist()]
-        return np.repeat(np.array(rates, dtype=np.float64), counts)
+        values = [compute(t) for t in times.tolist()]
+        return np.repeat(np.array(values, dtype=np.float64), counts)
 
 
 class Constant(Schedule):
@@ -222,8 +232,11 @@ class OneCycle(Schedule):
 
     L. Smith and N. Topin, "Super-convergence: very fast training of neural networks using large
     learning rates" (2018), with the cosines of PyTorch's OneCycleLR. There r is called max_lr, and
-    the last step is at the end; here the end is at t = n_epochs, as in all schedules. The momentum
-    does not change.
+    the last step is at the end; here the end is at t = n_epochs, as in all schedules.
+
+    With `momentum_range` the momentum takes the way back: down from the greatest to the least while
+    the rate rises, then up again (L. Smith, "A disciplined approach to neural network
+    hyper-parameters: part 1", 2018, section 4.3). Of Adam and AdamW it is beta1.
 
     Parameters
     ----------
@@ -232,6 +245,9 @@ class OneCycle(Schedule):
         Share of the time that the rise takes, in (0, 1).
     rise_factor, fall_factor : float, default 25 and 250000
         At least 1.
+    momentum_range : (float, float), optional
+        Least and greatest momentum, in [0, 1): PyTorch's are (0.85, 0.95). By default the
+        optimizer's own momentum stays. For `SGD` and `RMSProp` with a momentum, `Adam` and `AdamW`.
     per : {"epoch", "step"}, default "step"
     """
 
@@ -242,20 +258,36 @@ class OneCycle(Schedule):
         rise: float = 0.3,
         rise_factor: float = 25.0,
         fall_factor: float = 250000.0,
+        momentum_range: tuple[float, float] | None = None,
         per: str = "step",
     ) -> None:
         self.n_epochs = check_int("n_epochs", n_epochs, 1)
         self.rise = check_number("rise", rise, 0, 1, low_open=True, high_open=True)
         self.rise_factor = check_number("rise_factor", rise_factor, low=1)
         self.fall_factor = check_number("fall_factor", fall_factor, low=1)
+        self.momentum_range = _check_range(momentum_range)
         super().__init__(per)
 
     def compute_rate(self, t: float, base_rate: float) -> float:
-        peak = self.rise * self.n_epochs
-        if t < peak:
-            return _follow_cosine(base_rate / self.rise_factor, base_rate, t / peak)
-        done = min((t - peak) / (self.n_epochs - peak), 1)
-        return _follow_cosine(base_rate, base_rate / self.fall_factor, done)
+        return self._cycle(t, base_rate / self.rise_factor, base_rate, base_rate / self.fall_factor)
+
+    def momenta(self, first_step: int, n_steps: int, steps_per_epoch: int) -> np.ndarray | None:
+        if self.momentum_range is None:
+            return None
+        least, greatest = self.momentum_range
+        return self._tabulate(
+            lambda t: self._cycle(t, greatest, least, greatest),
+            first_step,
+            n_steps,
+            steps_per_epoch,
+        )
+
+    def _cycle(self, t: float, start: float, peak: float, end: float) -> float:
+        """From `start` to `peak`, and on to `end`."""
+        turn = self.rise * self.n_epochs
+        if t < turn:
+            return _follow_cosine(start, peak, t / turn)
+        return _follow_cosine(peak, end, min((t - turn) / (self.n_epochs - turn), 1))
 
 
 class Warmup(Schedule):
@@ -298,6 +330,9 @@ class Warmup(Schedule):
         factors = super().rates(first_step, n_steps, steps_per_epoch, 1.0)
         return factors * self.schedule.rates(first_step, n_steps, steps_per_epoch, base_rate)
 
+    def momenta(self, first_step: int, n_steps: int, steps_per_epoch: int) -> np.ndarray | None:
+        return self.schedule.momenta(first_step, n_steps, steps_per_epoch)
+
 
 def check_schedule(schedule) -> Schedule | None:
     """Return `schedule`, or raise TypeError if it is none."""
@@ -306,6 +341,30 @@ def check_schedule(schedule) -> Schedule | None:
             f"schedule is {schedule!r}; expected one such as fastnn.schedules.Step(0.1, every=10)"
         )
     return schedule
+
+
+def check_momentum(schedule: Schedule | None, optimizer) -> None:
+    """Refuse a schedule that cycles the momentum of an optimizer that has none to be cycled."""
+    if schedule is None or schedule.momenta(0, 1, 1) is None:
+        return
+    if optimizer.momentum_name is None:
+        raise ValueError(
+            f"schedule is {schedule!r}, which changes the momentum, but {optimizer!r} has none "
+            "that can be changed: leave out momentum_range, or use an optimizer such as "
+            "fastnn.SGD(0.1, momentum=0.95) or fastnn.Adam()"
+        )
+
+
+def _check_range(momentum_range) -> tuple[float, float] | None:
+    if momentum_range is None:
+        return None
+    if not isinstance(momentum_range, (tuple, list)) or len(momentum_range) != 2:
+        raise ValueError(
+            f"momentum_range must be a pair such as (0.85, 0.95), got {momentum_range!r}"
+        )
+    least, greatest = momentum_range
+    least = check_number("momentum_range[0]", least, low=0, high=1, high_open=True)
+    return least, check_number("momentum_range[1]", greatest, low=least, high=1, high_open=True)
 
 
 def _check_factor(name: str, value) -> float:

@@ -113,6 +113,68 @@ def test_rates_are_those_of_torch(schedule, formula):
     np.testing.assert_allclose(found, [formula(t) for t in range(20)], rtol=1e-12, atol=1e-15)
 
 
+# --- momenta -------------------------------------------------------------------------------------
+
+CYCLE = {"momentum_range": (0.8, 0.9), "rise": 0.5}
+
+
+def test_the_momentum_goes_the_other_way():
+    schedule = schedules.OneCycle(4, per="epoch", **CYCLE)
+    found = schedule.momenta(0, 6, 1)
+    np.testing.assert_allclose(found, [0.9, 0.85, 0.8, 0.85, 0.9, 0.9], rtol=1e-14)
+    per_step = schedules.OneCycle(2, **CYCLE)
+    np.testing.assert_allclose(per_step.momenta(0, 5, 2), found[:5], rtol=1e-14)
+    assert common.same_bits(per_step.momenta(1, 3, 2), per_step.momenta(0, 5, 2)[1:4])
+    warm = schedules.Warmup(per_step, n_epochs=1)
+    assert common.same_bits(warm.momenta(0, 5, 2), per_step.momenta(0, 5, 2))
+    assert all(schedule.momenta(0, 3, 1) is None for schedule, _ in NUMBERS)
+
+
+MOMENTA = [
+    (fastnn.SGD, {"momentum": 0.5}, "momentum"),
+    (fastnn.SGD, {"momentum": 0.5, "nesterov": True}, "momentum"),
+    (fastnn.RMSProp, {"momentum": 0.5}, "momentum"),
+    (fastnn.Adam, {}, "beta1"),
+    (fastnn.AdamW, {}, "beta1"),
+]
+
+
+@pytest.mark.parametrize(("cls", "settings", "name"), MOMENTA, ids=str)
+def test_fit_takes_each_step_with_its_momentum(cls, settings, name):
+    """An explicit loop that writes the setting before each step has the same bits."""
+    schedule = schedules.OneCycle(EPOCHS, **CYCLE)
+    net = fit(schedule, optimizer=cls(0.05, **settings))
+    rates = schedule.rates(0, EPOCHS * STEPS, STEPS, 0.05)
+    momenta = schedule.momenta(0, EPOCHS * STEPS, STEPS)
+    X, y = common.make_classes(np.random.default_rng(1), 70, 6, 3)
+    twin = fastnn.Network([fastnn.Dense(17, "tanh"), fastnn.Dense(3)], n_features=6)
+    optimizer = cls(0.05, **settings)
+    pairs = zip(rates.tolist(), momenta.tolist(), strict=True)
+    for epoch in range(EPOCHS):
+        for xb, yb in fastnn.batches(X, y, 16, epoch=epoch):
+            optimizer.learning_rate, momentum = next(pairs)
+            setattr(optimizer, name, momentum)
+            twin.forward(xb, yb)
+            twin.backward()
+            optimizer.step(twin)
+    assert common.same_bits(net.parameter_vector, twin.parameter_vector)
+    assert net.history.momentum == momenta[::STEPS].tolist()
+    one_by_one = fit(schedule, optimizer=cls(0.05, **settings), callbacks=[Watcher()])
+    assert common.same_bits(net.parameter_vector, one_by_one.parameter_vector)
+
+
+@pytest.mark.parametrize(
+    "optimizer", [fastnn.SGD(0.1), fastnn.RMSProp(), fastnn.NAdam(), fastnn.RProp()], ids=repr
+)
+def test_a_momentum_that_is_not_there_cannot_be_changed(optimizer):
+    for schedule in (
+        schedules.OneCycle(3, **CYCLE),
+        schedules.Warmup(schedules.OneCycle(3, **CYCLE)),
+    ):
+        with pytest.raises(ValueError, match=r"changes the momentum, but \w+\(.*\) has none"):
+            fit(schedule, optimizer=optimizer)
+
+
 # --- in fit --------------------------------------------------------------------------------------
 
 EPOCHS, STEPS = 4, 5  # 70 rows in batches of 16
@@ -291,6 +353,9 @@ def test_a_checkpoint_goes_on_with_the_lower_rate(tmp_path):
         (lambda: schedules.OneCycle(3, rise=1), "rise must be greater than 0 and less than 1"),
         (lambda: schedules.OneCycle(3, rise_factor=0.5), "rise_factor must be at least 1"),
         (lambda: schedules.OneCycle(3, fall_factor=0.5), "fall_factor must be at least 1"),
+        (lambda: schedules.OneCycle(3, momentum_range=0.9), "momentum_range must be a pair"),
+        (lambda: schedules.OneCycle(3, momentum_range=(0.9, 1)), "momentum_range.1. must be"),
+        (lambda: schedules.OneCycle(3, momentum_range=(0.9, 0.8)), "momentum_range.1. must be"),
         (lambda: schedules.Warmup(n_epochs=0), "n_epochs must be greater than 0"),
         (lambda: schedules.Warmup(start=0), "start must be greater than 0"),
         (lambda: fastnn.ReduceOnPlateau(1), "factor must be greater than 0 and less than 1"),

@@ -180,3 +180,39 @@ def test_norms(name, n, dtype):
         theirs.eval()
         predicted = theirs(given).detach()
         assert_near(ours.forward(x, training=False), predicted, room, "prediction", rounding)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (fastnn.SGD(0.1, momentum=0.5), lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.5)),
+        (fastnn.Adam(0.1), lambda p: torch.optim.Adam(p, lr=0.1)),
+        (fastnn.RMSProp(0.1, momentum=0.5), lambda p: torch.optim.RMSprop(p, lr=0.1, momentum=0.5)),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_one_cycle_of_rates_and_momenta(ours, theirs):
+    """The last of PyTorch's steps is at the end, which is behind the last of ours."""
+    n_steps, problem = 20, Problem("tanh", "mse")
+    x, targets = problem.draw_batch()
+    net = problem.make_network("float64")
+    parameters = torch.from_numpy(net.parameter_vector.copy())
+    optimizer = theirs([parameters])
+    cycle = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=0.1, total_steps=n_steps + 1, pct_start=7 / (n_steps + 1)
+    )
+    rates, momenta = [], []
+    for _ in range(n_steps):
+        (group,) = optimizer.param_groups
+        rates.append(group["lr"])
+        momenta.append(group["betas"][0] if "betas" in group else group["momentum"])
+        _, (gradient,) = problem.compute_gradients(parameters[None], x, targets)
+        parameters.grad = gradient
+        optimizer.step()
+        cycle.step()
+    schedule = fastnn.schedules.OneCycle(n_steps, momentum_range=(0.85, 0.95))
+    options = {"epochs": n_steps, "batch_size": "all", "shuffle": False, "schedule": schedule}
+    history = net.fit(x, targets, optimizer=ours, **options)
+    np.testing.assert_allclose(history.learning_rate, rates, rtol=1e-12)
+    np.testing.assert_allclose(history.momentum, momenta, rtol=1e-12)
+    assert_near(net.parameter_vector, parameters, FREE_ROOM, repr(ours))
