@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import json
 import os
 import sys
+import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from . import driver, footprint, race, report
+from . import driver, goals, grid, race, report
 from .data import mnist_folder, mnist_missing
 from .machine import describe
 from .peers import PEERS, Entry, choose
@@ -23,22 +23,23 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     keys = ", ".join(entry.key for entry in PEERS)
     p = argparse.ArgumentParser("python -m bench", description="fastnn beside its peers")
     p.add_argument("workloads", nargs="*", help=f"ids or their beginnings: {ids} (default: all)")
-    p.add_argument("--threads", nargs="+", type=int, default=sorted({1, cpus}), metavar="N")
+    p.add_argument("--threads", nargs="+", type=int, metavar="N", help="default: all CPUs")
     p.add_argument("--peers", default="", help=f"comma-separated: {keys} (default: all)")
-    p.add_argument("--rounds", type=int, default=7, help="turns of each peer (default: 7)")
+    p.add_argument("--rounds", type=int, default=5, help="turns of each peer (default: 5)")
     p.add_argument("--epochs", type=int, default=1, help="epochs per turn (default: 1)")
     p.add_argument("--quick", action="store_true", help="two rounds: a look, not a measurement")
     p.add_argument("--data", help="folder of MNIST's four IDX files, gzipped or not")
     p.add_argument("--json", type=Path, metavar="PATH", help="write everything that was measured")
     p.add_argument("--picture", type=Path, metavar="PATH", help="write the bar chart")
-    p.add_argument("--markdown", type=Path, metavar="PATH", help="write the table of the README")
+    p.add_argument("--publish", action="store_true", help="measure the grid too; fill in docs/")
     options = p.parse_args(argv)
     try:
         options.workloads = select(options.workloads)
         options.peers = choose([key for key in options.peers.split(",") if key])
     except ValueError as error:
         p.error(str(error))
-    wrong = [n for n in options.threads if not 1 <= n <= cpus]
+    options.runs = list_runs(options, cpus)
+    wrong = [n for n in options.threads or [] if not 1 <= n <= cpus]
     if wrong:
         p.error(f"--threads {wrong[0]} is not between 1 and {cpus}, the CPUs of this process")
     if options.quick:
@@ -46,6 +47,29 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     if options.rounds < 1 or options.epochs < 1:
         p.error("--rounds and --epochs must be at least 1")
     return options
+
+
+def list_runs(options: argparse.Namespace, cpus: int) -> list[Run]:
+    """What is run: every workload on all CPUs, or on the numbers of threads that were asked for.
+
+    By default also fastnn on one thread, where its gain from the others is a goal.
+    """
+    runs = []
+    for workload in options.workloads:
+        if options.threads is None and workload.goal_scaling and cpus > 1:
+            own = [entry for entry in options.peers if entry.key == "fastnn"]
+            runs.append(Run(workload, 1, own))
+        for threads in options.threads or [cpus]:
+            runs.append(Run(workload, threads, options.peers))
+    return runs
+
+
+class Run(NamedTuple):
+    """A workload on some threads."""
+
+    workload: Workload
+    threads: int
+    peers: list[Entry]
 
 
 class Ceilings:
@@ -56,7 +80,7 @@ class Ceilings:
     """
 
     def __init__(self, threads: list[int]) -> None:
-        self.workers = {n: driver.Worker("machine", n) for n in threads}
+        self.workers = {n: driver.Worker("machine", n).connect() for n in threads}
         self.figures: dict[int, dict[str, Any]] = {n: {} for n in threads}
         self.measure()
 
@@ -92,53 +116,47 @@ def measure(options: argparse.Namespace, ceilings: Ceilings) -> tuple[Measured, 
     missing = mnist_missing(folder)
     measured: Measured = []
     versions: dict[str, str] = {}
-    for workload in options.workloads:
+    for workload, threads, peers in options.runs:
         if workload.data == "mnist" and missing:
             print(f"{workload.title}: skipped, {missing} is not in {folder}\n", flush=True)
             continue
-        for threads in options.threads:
-            if workload.kind == "race":
-                results, used = race.run(workload, options.peers, threads, folder)
-            else:
-                results, used = driver.run(
-                    workload,
-                    options.peers,
-                    threads,
-                    folder,
-                    options.rounds,
-                    options.epochs,
-                    between=lambda n=threads: ceilings.again(n),
-                )
-            versions |= used
-            measured.append((workload, threads, results))
-            found = report.group(workload, threads, results, ceilings[threads])
-            print(report.text_table(found), flush=True)
+        if workload.kind == "race":
+            results, used = race.run(workload, peers, threads, folder)
+        else:
+            results, used = driver.run(
+                workload,
+                peers,
+                threads,
+                folder,
+                options.rounds,
+                options.epochs,
+                between=lambda n=threads: ceilings.again(n),
+            )
+        versions |= used
+        measured.append((workload, threads, results))
+        found = report.group(workload, threads, results, ceilings[threads])
+        print(report.text_table(found), *map(str, goals.judge(found)), "", sep="\n", flush=True)
     return measured, versions
 
 
 def write(
-    options: argparse.Namespace, info: dict[str, Any], measured: Measured, ceilings: Ceilings
+    options: argparse.Namespace, info: dict[str, Any], groups: list[report.Group], keys: list[str]
 ) -> None:
     """Write the files that were asked for, with the ceilings of the whole run."""
-    groups = [report.group(w, n, results, ceilings[n]) for w, n, results in measured]
-    keys = _installed(options.peers, measured)
     if options.json:
-        rows = [report.as_dict(found, row) for found in groups for row in found.rows]
-        options.json.write_text(json.dumps({**info, "rows": rows}, indent=1) + "\n")
-    if options.markdown:
-        text = f"{info['date']}\n{report.machine_text(info)}\n{_versions(info)}\n"
-        paragraph = "  \n".join(text.splitlines())
-        table = report.markdown(groups, keys)
-        options.markdown.write_text(f"{paragraph}\n\n{table}", encoding="utf-8")
-    if options.picture and groups:
-        from .picture import draw
+        options.json.write_text(report.to_json(info, groups), encoding="utf-8")
+    try:
+        if options.picture:
+            from .picture import draw
 
-        threads = max(found.threads for found in groups)
-        caption = f"{info['cpu']}, {threads} threads, {info['date']}"
-        try:
-            draw(groups, keys, caption, options.picture)
-        except ImportError:
-            print("matplotlib is not installed: no picture", file=sys.stderr)
+            draw(groups, keys, report.caption(info, groups), options.picture)
+        if options.publish:
+            from .publish import publish
+
+            cells = grid.measure_fractions(grid.WIDTHS, grid.BATCHES, info["cpus"])
+            publish(info, groups, keys, cells)
+    except ImportError:
+        print("matplotlib is not installed: no picture", file=sys.stderr)
 
 
 def _installed(entries: list[Entry], measured: Measured) -> list[str]:
@@ -146,13 +164,10 @@ def _installed(entries: list[Entry], measured: Measured) -> list[str]:
     return [entry.key for entry in entries if entry.key in there]
 
 
-def _versions(info: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {version}" for name, version in sorted(info["versions"].items()))
-
-
 def main() -> int:
+    begin = time.perf_counter()
     options = parse()
-    ceilings = Ceilings(options.threads)
+    ceilings = Ceilings(sorted({run.threads for run in options.runs}))
     try:
         info: dict[str, Any] = {
             "date": datetime.date.today().isoformat(),
@@ -169,12 +184,13 @@ def main() -> int:
     finally:
         ceilings.close()
     groups = [report.group(w, n, results, ceilings[n]) for w, n, results in measured]
-    print(*report.scaling(groups), *report.extras(groups), *footprint.describe(), "", sep="\n")
-    print("Best of before, between and after:", report.machine_text(info), sep="\n")
-    print(_versions(info))
+    info["goals"] = [*goals.list_goals(groups), *goals.judge_footprint()]
+    print("Goals:", *info["goals"], "", "Best of all measurements:", report.head(info), sep="\n")
     if options.quick:
         print("quick run: for a look only")
-    write(options, info, measured, ceilings)
+    if groups:
+        write(options, info, groups, _installed(options.peers, measured))
+    print(f"{(time.perf_counter() - begin) / 60:.1f} minutes")
     return 0
 
 

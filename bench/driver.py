@@ -45,7 +45,7 @@ def environment(threads: int) -> dict[str, str]:
 
 
 class Worker:
-    """A process that answers commands; see `worker`."""
+    """A process that answers commands; see `worker`. It is ready once `connect` has returned."""
 
     def __init__(self, target: str, threads: int) -> None:
         self.process = subprocess.Popen(
@@ -57,11 +57,16 @@ class Worker:
             cwd=ROOT,
             env=environment(threads),
         )
+        self.versions: dict[str, str] = {}
+
+    def connect(self) -> Worker:
+        """Wait until the library of the peer is imported."""
         try:
-            self.versions: dict[str, str] = self._read()
+            self.versions = self._read()
         except WorkerError:
             self.close()
             raise
+        return self
 
     def ask(self, do: str, **arguments: Any) -> Any:
         """Send a command and return its value."""
@@ -117,17 +122,17 @@ class Result:
 class Turn:
     """A peer's worker on one workload, with the results it fills in."""
 
-    def __init__(self, entry: Entry, workload: Workload, threads: int, folder: Path) -> None:
+    def __init__(self, entry: Entry, workload: Workload, threads: int) -> None:
         self.workload = workload
         self.base = Result(workload.id, threads, entry.key)
         self.results: list[Result] = []
-        self.worker: Worker | None = None
+        self.worker: Worker | None = Worker(entry.target, threads)
         self.versions: dict[str, str] = {}
-        self.attempt(lambda: self._start(entry.target, folder))
 
-    def _start(self, target: str, folder: Path) -> None:
-        self.worker = Worker(target, self.base.threads)
-        self.versions = self.worker.versions
+    def prepare(self, folder: Path) -> None:
+        """Set the workload up, and train the epoch that is not timed."""
+        assert self.worker is not None
+        self.versions = self.worker.connect().versions
         arguments = {"workload": self.workload.as_dict(), "folder": str(folder)}
         calls = self.worker.ask("setup", **arguments)["calls"]
         if calls is None:
@@ -197,8 +202,10 @@ def run(
     """
     turns: list[Turn] = []
     try:
-        for entry in entries:
-            turns.append(Turn(entry, workload, threads, folder))
+        for entry in entries:  # they import their libraries all at once
+            turns.append(Turn(entry, workload, threads))
+        for turn in turns:
+            turn.attempt(lambda t=turn: t.prepare(folder))
         for r in range(rounds):
             if between is not None:
                 between()

@@ -33,24 +33,21 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
 
-def describe() -> list[str]:
-    """Return a line for each of S1 to S3; none where fastnn cannot be imported."""
+def measure() -> list[tuple[str, str, str, float, float, float]]:
+    """Return S1 to S3: id, what, unit, units of one, found, goal; none without fastnn."""
     try:
         _run("import fastnn")
     except subprocess.CalledProcessError:
         return []
-    lines = [
-        f"S1: import fastnn takes {1e3 * import_time():.0f} ms more than {BASE!r} "
-        f"(goal {1e3 * IMPORT_GOAL:.0f} ms)",
-        f"S2: fastnn alone is {installed_size() / 1e6:.1f} MB (goal {SIZE_GOAL / 1e6:.0f} MB)",
+    figures = [
+        ("S1", f"more for import fastnn than for {BASE!r}", "ms", 1e3, import_time(), IMPORT_GOAL),
+        ("S2", "for the installed package", "MB", 1e-6, installed_size(), SIZE_GOAL),
     ]
     memory = training_memory()
     if memory is not None:
-        lines.append(
-            f"S3: an epoch of W3 takes {memory / 1e6:.0f} MB over imports and data "
-            f"(goal {MEMORY_GOAL / 1e6:.0f} MB)"
-        )
-    return lines
+        what = "for an epoch of W3 over imports and data"
+        figures.append(("S3", what, "MB", 1e-6, memory, MEMORY_GOAL))
+    return figures
 
 
 def import_time(repeats: int = 7) -> float:

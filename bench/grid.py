@@ -23,28 +23,44 @@ CLIFF = 1.5  # times slower per operation than a neighbour
 N_CLASSES = 10
 _SECONDS = 0.05  # of a measurement, about
 
+Cells = dict[tuple[int, int], float]  # the fraction of the ceiling by width and batch size
+
 
 def main() -> int:
     options = parse()
-    worker = driver.Worker("machine", options.threads)
+    found = measure_fractions(options.widths, options.batches, options.threads)
+    print(table(found))
+    for line in list_cliffs(found):
+        print(line)
+    if options.json:
+        options.json.write_text(json.dumps({**describe(), "grid": as_rows(found)}, indent=1) + "\n")
+    if options.picture:
+        draw(found, options.threads, options.picture)
+    return 0
+
+
+def measure_fractions(widths: list[int], batches: list[int], threads: int) -> Cells:
+    """Measure every cell, in this process, which is confined to `threads` CPUs from now on."""
+    worker = driver.Worker("machine", threads).connect()
     ceiling = worker.ask("ceiling")
     worker.close()
-    pin(options.threads)
+    pin(threads)
     prefer_installed()
-    rates = measure(options.widths, options.batches, options.threads)
+    rates = measure(widths, batches, threads)
     if ceiling is None:
         print("the FMA ceiling cannot be measured here: rates are in FLOP/s", file=sys.stderr)
         ceiling = 1.0
-    found = {key: rate / ceiling for key, rate in rates.items()}
-    print(table(found, options.widths, options.batches))
-    for line in list_cliffs(found, options.widths, options.batches):
-        print(line)
-    if options.json:
-        rows = [{"width": w, "batch": b, "of_ceiling": f} for (w, b), f in found.items()]
-        options.json.write_text(json.dumps({**describe(), "rows": rows}, indent=1) + "\n")
-    if options.picture:
-        draw(found, options.widths, options.batches, options.threads, options.picture)
-    return 0
+    return {key: rate / ceiling for key, rate in rates.items()}
+
+
+def as_rows(found: Cells) -> list[dict[str, float]]:
+    """Return the cells for JSON."""
+    return [{"width": w, "batch": b, "of_ceiling": share} for (w, b), share in found.items()]
+
+
+def _axes(found: Cells) -> tuple[list[int], list[int]]:
+    """Widths and batch sizes, ascending."""
+    return sorted({w for w, _ in found}), sorted({b for _, b in found})
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
@@ -60,7 +76,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 
 def measure(
     widths: list[int], batches: list[int], threads: int, seconds: float = _SECONDS
-) -> dict[tuple[int, int], float]:
+) -> Cells:
     """Return the best rate in FLOP/s of each (width, batch size)."""
     return {(w, b): _measure_one(w, b, threads, seconds) for w in widths for b in batches}
 
@@ -87,17 +103,17 @@ def _choose_rows(flops_per_row: int, batch: int, seconds: float, rate: float = 1
     return max(1, round(wanted / batch)) * batch
 
 
-def table(found: dict[tuple[int, int], float], widths: list[int], batches: list[int]) -> str:
+def table(found: Cells) -> str:
+    widths, batches = _axes(found)
     lines = ["width \\ batch" + "".join(f"{b:>7}" for b in batches)]
     for w in widths:
         lines.append(f"{w:>13}" + "".join(f"{found[w, b]:>7.0%}" for b in batches))
     return "\n".join(lines)
 
 
-def list_cliffs(
-    found: dict[tuple[int, int], float], widths: list[int], batches: list[int]
-) -> list[str]:
+def list_cliffs(found: Cells) -> list[str]:
     """Say where the next width is much slower per operation than the one before it."""
+    widths, batches = _axes(found)
     return [
         f"cliff at batch {b}: width {w} at {found[w, b]:.0%}, width {v} at {found[v, b]:.0%}"
         for b in batches
@@ -106,16 +122,11 @@ def list_cliffs(
     ]
 
 
-def draw(
-    found: dict[tuple[int, int], float],
-    widths: list[int],
-    batches: list[int],
-    threads: int,
-    path: Path,
-) -> None:
+def draw(found: Cells, threads: int, path: Path) -> None:
     """Write the grid as a picture of shaded cells."""
     from matplotlib.figure import Figure
 
+    widths, batches = _axes(found)
     figure = Figure(figsize=(1.6 + 0.6 * len(batches), 1.4 + 0.32 * len(widths)))
     figure.set_layout_engine("constrained")
     axes = figure.subplots()

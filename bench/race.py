@@ -41,7 +41,7 @@ def _run_once(
     workload: Workload, entry: Entry, threads: int, folder: Path, seed: int, result: Result
 ) -> dict[str, str]:
     """Train with one seed; appends the time to `result`."""
-    worker = Worker(entry.target, threads)
+    worker = Worker(entry.target, threads).connect()
     try:
         arguments = {"workload": workload.as_dict(), "folder": str(folder), "seed": seed}
         if worker.ask("setup", **arguments)["calls"] is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import statistics
 from collections.abc import Iterable
@@ -114,6 +115,18 @@ def as_dict(found: Group, row: Row) -> dict[str, Any]:
     return {**result, **fields}
 
 
+def to_json(info: dict[str, Any], groups: list[Group], **more: Any) -> str:
+    """Return everything that was measured."""
+    rows = [as_dict(found, row) for found in groups for row in found.rows]
+    goals = [goal._asdict() for goal in info["goals"]]
+    return json.dumps({**info, "goals": goals, "rows": rows, **more}, indent=1) + "\n"
+
+
+def caption(info: dict[str, Any], groups: list[Group]) -> str:
+    """Return what stands above a picture."""
+    return f"{info['cpu']}, {max(g.threads for g in groups)} threads, {info['date']}"
+
+
 def seconds(value: float | None) -> str:
     if value is None:
         return ""
@@ -123,7 +136,7 @@ def seconds(value: float | None) -> str:
     return f"{value * 1e6:.3g} µs"
 
 
-def _percent(value: float | None, digits: int = 0) -> str:
+def percent(value: float | None, digits: int = 0) -> str:
     return "" if value is None else f"{100 * value:.{digits}f}%"
 
 
@@ -147,9 +160,9 @@ def text_table(found: Group) -> str:
                 seconds(row.median),
                 seconds(row.p99),
                 _number(row.to_fastnn, ".2f"),
-                _percent(row.of_ceiling),
+                percent(row.of_ceiling),
                 _number(result.loss, ".4f"),
-                _percent(result.accuracy, 2),
+                percent(result.accuracy, 2),
                 "" if row.counts else "does not count",
             ]
         )
@@ -172,75 +185,13 @@ def _columns(lines: list[list[str]]) -> str:
 
 
 def verdict(found: Group) -> str:
-    """Say how fastnn compares with the best peer and with the goals of the workload."""
-    return "\n".join([_against_best(found), *_step(found), *_duels(found)])
-
-
-def _step(found: Group) -> list[str]:
-    own, goal = found.best(True), found.workload.goal_step
-    if own is None or own.figure is None or goal is None:
-        return []
-    per_step = own.figure / found.workload.n_steps
-    return [f"  {seconds(per_step)} a step (goal {seconds(goal)})"]
-
-
-def scaling(groups: list[Group]) -> list[str]:
-    """Say how much faster fastnn is on two threads than on one, where that is a goal."""
-    own = {(g.workload.id, g.threads): g.best(True) for g in groups}
-    lines = []
-    for workload in dict.fromkeys(g.workload for g in groups):
-        one, two = own.get((workload.id, 1)), own.get((workload.id, 2))
-        if workload.goal_scaling and one and two and one.figure and two.figure:
-            lines.append(
-                f"W8: {workload.id} is {one.figure / two.figure:.2f} times as fast on 2 threads "
-                f"as on 1 (goal {workload.goal_scaling:g})"
-            )
-    return lines
-
-
-def extras(groups: list[Group]) -> list[str]:
-    """Say what an optimizer or a layer costs over the plain training, where that is a goal."""
-    own = {(g.workload.id, g.threads): g.best(True) for g in groups}
-    lines = []
-    for found in groups:
-        if found.workload.goal_over is None:
-            continue
-        base_id, goal = found.workload.goal_over
-        row, base = found.best(True), own.get((base_id, found.threads))
-        if row and base and row.figure and base.figure:
-            lines.append(
-                f"{found.workload.id} takes {row.figure / base.figure:.2f} times as long as "
-                f"{base_id} on {found.threads} thread(s) (goal {goal:g})"
-            )
-    return lines
-
-
-def _duels(found: Group) -> list[str]:
-    lines = []
-    for call, peer, goal in found.workload.duels:
-        own = [r for r in found.rows if (r.result.peer, r.result.call) == ("fastnn", call)]
-        others = [r for r in found.rows if r.result.peer == peer and r.figure]
-        if own and own[0].figure and others:
-            other = min(others, key=lambda r: r.figure or 0.0)
-            ratio = (other.figure or 0.0) / own[0].figure
-            lines.append(f"  {call} is {ratio:.2f} times as fast as {other.name} (goal {goal:g})")
-    return lines
-
-
-def _against_best(found: Group) -> str:
+    """Say how fastnn compares with the best peer."""
     own, other = found.best(True), found.best(False)
     if other is None:
         return "  no peer to compare with"
     if own is None or found.ratio is None:
         return f"  best peer: {other.name}, {seconds(other.figure)}"
-    goal = found.workload.goal_ratio
-    said = f"  fastnn is {found.ratio:.2f} times as fast as {other.name}"
-    said += f" (goal {goal:g})" if goal else ""
-    if own.of_ceiling is not None:
-        said += f", {_percent(own.of_ceiling)} of the ceiling"
-        share = found.workload.goal_ceiling
-        said += f" (goal {_percent(share)})" if share else ""
-    return said
+    return f"  fastnn is {found.ratio:.2f} times as fast as {other.name}"
 
 
 def markdown(groups: list[Group], keys: list[str]) -> str:
@@ -252,9 +203,26 @@ def markdown(groups: list[Group], keys: list[str]) -> str:
     for found in groups:
         own = found.best(True)
         line = [found.workload.title, str(found.threads), _cell(found, "fastnn")]
-        line += [_percent(own.of_ceiling if own else None), _number(found.ratio, ".2f")]
+        line += [percent(own.of_ceiling if own else None), _number(found.ratio, ".2f")]
         line += [_cell(found, key) for key in others]
         lines.append([*line, _accuracies(found)])
+    return _join(lines)
+
+
+def short_markdown(groups: list[Group]) -> str:
+    """Return one table of fastnn beside the fastest peer alone."""
+    lines = [["workload", "fastnn", "of ceiling", "best peer", "best peer / fastnn"]]
+    lines.append(["---", *["--:"] * 4])
+    for found in groups:
+        own, other = found.best(True), found.best(False)
+        best = f"{other.name}, {seconds(other.figure)}" if other else ""
+        share = percent(own.of_ceiling if own else None)
+        ratio = _number(found.ratio, ".2f")
+        lines.append([found.workload.title, _cell(found, "fastnn"), share, best, ratio])
+    return _join(lines)
+
+
+def _join(lines: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
@@ -274,11 +242,18 @@ def _accuracies(found: Group) -> str:
     own = [r.result.accuracy for r in found.rows if r.result.peer == "fastnn" and r.figure]
     others = [r.result.accuracy for r in found.rows if r.result.peer != "fastnn" and r.figure]
     known = [a for a in others if a is not None]
-    first = _percent(own[0], 2) if own else ""
+    first = percent(own[0], 2) if own else ""
     if not known:
         return first
-    low, high = _percent(min(known), 2), _percent(max(known), 2)
+    low, high = percent(min(known), 2), percent(max(known), 2)
     return f"{first} ({low})" if low == high else f"{first} ({low} to {high})"
+
+
+def head(info: dict[str, Any]) -> str:
+    """Return date, machine and versions in lines, and how much was measured."""
+    versions = ", ".join(f"{name} {version}" for name, version in sorted(info["versions"].items()))
+    turns = f"{info['rounds']} turns of {info['epochs']} epoch(s) each"
+    return f"{info['date']}, {turns}\n{machine_text(info)}\n{versions}"
 
 
 def machine_text(info: dict[str, Any]) -> str:

@@ -16,10 +16,11 @@ import pytest
 # At the end of the path: an installed fastnn comes before the sources.
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
-from bench import data, driver, footprint, grid, machine, race, report
+from bench import __main__ as bench_main
+from bench import data, driver, footprint, goals, grid, machine, publish, race, report
 from bench.peers import PEERS, Entry, choose
 from bench.peers.numpy_peer import NumpyPeer
-from bench.workloads import WORKLOADS, Workload, select
+from bench.workloads import WORKLOADS, Duel, Workload, select
 
 TRAIN = Workload("T", "train", (8, 16, 3), "synthetic", 250, batch_size=32, learning_rate=0.1)
 LATENCY = Workload("L", "latency", (8, 16, 3), "synthetic", 1)
@@ -199,9 +200,11 @@ def test_steps_and_scaling_are_said_beside_their_goals():
         for threads, time in [(1, 0.4), (2, 0.2)]
     ]
     assert timed.n_steps == 8
-    assert "25 ms a step (goal 4 µs)" in report.verdict(groups[1])
-    assert report.scaling(groups) == ["W8: T is 2.00 times as fast on 2 threads as on 1 (goal 1.7)"]
-    assert report.scaling(groups[:1]) == []
+    assert list(map(str, goals.list_goals(groups))) == [
+        "T: 25 ms a step (goal 4 µs, missed)",
+        "W8: 2.00 times as fast as on 1 thread, T (goal 1.7)",
+    ]
+    assert goals.list_goals(groups[:1])[1:] == []
 
 
 def test_a_race_ends_at_the_accuracy_and_fails_without_it(monkeypatch):
@@ -226,7 +229,8 @@ def test_the_cost_of_an_optimizer_is_said_beside_its_goal():
         report.group(workload, 1, [_result("fastnn", [time], 0.97)], None)
         for workload, time in [(TRAIN, 0.2), (dear, 0.3)]
     ]
-    assert report.extras(groups) == ["U takes 1.50 times as long as T on 1 thread(s) (goal 1.25)"]
+    found = list(map(str, goals.list_goals(groups)))
+    assert found == ["U: 1.50 times the time of T (goal 1.25, missed)"]
 
 
 def test_footprint_measures_a_package_that_imports():
@@ -236,11 +240,11 @@ def test_footprint_measures_a_package_that_imports():
 
 def test_grid_finds_the_cliff_and_draws(tmp_path):
     found = {(64, 1): 0.6, (65, 1): 0.3, (128, 1): 0.5, (64, 8): 0.6, (65, 8): 0.5, (128, 8): 0.5}
-    lines = grid.list_cliffs(found, [64, 65, 128], [1, 8])
+    lines = grid.list_cliffs(found)
     assert lines == ["cliff at batch 1: width 64 at 60%, width 65 at 30%"]
-    assert "60%" in grid.table(found, [64, 65, 128], [1, 8])
+    assert "60%" in grid.table(found)
     path = tmp_path / "grid.png"
-    grid.draw(found, [64, 65, 128], [1, 8], 1, path)
+    grid.draw(found, 1, path)
     assert path.stat().st_size > 1000
 
 
@@ -248,3 +252,56 @@ def test_grid_measures_a_rate_of_each_cell():
     rates = grid.measure([8, 9], [4], threads=1, seconds=1e-6)
     assert set(rates) == {(8, 4), (9, 4)}
     assert all(rate > 0 for rate in rates.values())
+
+
+def test_ratios_ceilings_and_duels_are_judged():
+    goal = dataclasses.replace(TRAIN, goal_ratio=3.0, goal_ceiling=0.5)
+    results = [_result("fastnn", [0.1], 0.97), _result("jax", [0.2], 0.97)]
+    found = report.group(goal, 1, results, ceiling=TRAIN.flops / 0.05)
+    assert list(map(str, goals.judge(found))) == [
+        "T: 2.00 times as fast as JAX (goal 3, missed)",
+        "T: 50% of the FMA ceiling (goal 50%)",
+    ]
+    duel = dataclasses.replace(LATENCY, duels=(Duel("freeze", "onnxruntime", 3.0),))
+    results = [_result("fastnn", [1e-6], 1.0), _result("onnxruntime", [4e-6], 1.0)]
+    results[0].call = "freeze"
+    (found,) = goals.judge(report.group(duel, 1, results, None))
+    assert str(found).endswith("4.00 times as fast as ONNX Runtime, by freeze (goal 3)")
+
+
+def test_published_numbers_stand_between_their_marks(tmp_path, monkeypatch):
+    """One run fills in the page, the README, the JSON and both pictures."""
+    for name in ("NUMBERS", "PICTURE", "GRID_PICTURE", "PAGE", "README"):
+        monkeypatch.setattr(publish, name, tmp_path / getattr(publish, name).name)
+    marks = "before\n<!-- {0}:start -->\nold\n<!-- {0}:end -->\nafter\n"
+    publish.PAGE.write_text("".join(map(marks.format, ["table", "goals", "grid"])))
+    publish.README.write_text(marks.format("benchmark"))
+    results = [_result("fastnn", [0.2], 1.0), _result("jax", [0.1], 1.0)]
+    found = report.group(TRAIN, 1, results, 1e9)
+    missed = goals.Goal("T", "a step", "25 ms", "4 µs", False)
+    info = {**machine.describe(), "date": "2026-01-01", "figures": [], "versions": {}}
+    info |= {"rounds": 5, "epochs": 1, "goals": [missed]}
+    publish.publish(info, [found], ["fastnn", "jax"], {(64, 1): 0.6, (65, 1): 0.3})
+    page, readme = publish.PAGE.read_text(), publish.README.read_text()
+    assert "old" not in page + readme
+    assert page.count("before") == page.count("after") == 3
+    assert "| T | 25 ms a step | 4 µs | no |" in page
+    assert "cliff at batch 1" in page
+    assert "JAX, 0.1 s" in readme
+    assert "A peer was faster in T." in readme
+    numbers = json.loads(publish.NUMBERS.read_text())
+    assert numbers["rows"][0]["times"] == [0.2]
+    assert numbers["grid"][0] == {"width": 64, "batch": 1, "of_ceiling": 0.6}
+    for path in (publish.PICTURE, publish.GRID_PICTURE):
+        assert f"(pictures/{path.name})" in page
+        assert path.stat().st_size > 1000
+    with pytest.raises(ValueError, match="has no marks 'table'"):
+        publish.fill(publish.README, "table", "")
+
+
+def test_one_thread_is_run_beside_all_where_the_gain_is_a_goal():
+    options = bench_main.parse(["W1", "W2", "--peers", "fastnn,numpy"])
+    runs = [(w.id, n, len(peers)) for w, n, peers in bench_main.list_runs(options, cpus=4)]
+    assert runs == [("W1", 1, 1), ("W1", 4, 2), ("W2", 4, 2)]
+    options = bench_main.parse(["W1", "--threads", "1"])
+    assert [(w.id, n) for w, n, _ in options.runs] == [("W1", 1)]
