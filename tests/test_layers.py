@@ -38,9 +38,9 @@ CASES = {
         lambda: [Dense(256, "relu"), BatchNorm(), Dense(192, "tanh"), LayerNorm(), Dense(5)],
         "softmax_cross_entropy", 300, 70, 32,
     ),
-    "cut by columns": (
-        lambda: [Dense(256, "relu"), Dropout(0.5), Dense(192), Activation("silu"), Dense(5)],
-        "softmax_cross_entropy", 300, 80, 32,
+    "cut by columns": (  # within one of dropout's groups of 64
+        lambda: [Dense(96, "relu"), Dropout(0.5), Dense(192), Activation("silu"), Dense(5)],
+        "softmax_cross_entropy", 350, 80, 32,
     ),
 }  # fmt: skip
 

@@ -31,12 +31,19 @@ def test_every_entry_has_a_case():
 # --- one kernel ----------------------------------------------------------------------------------
 
 
-def make_terms(decay=0.0, limit=np.inf, scale=1.0, l1=0.0, l2=0.0):
-    return {"decay": decay, "limit": limit, "scale": scale, "l1": l1, "l2": l2}
+def make_terms(decay=0.0, limit=np.inf, scale=1.0, l1=0.0, l2=0.0, keep=1.0):
+    return {"decay": decay, "limit": limit, "scale": scale, "l1": l1, "l2": l2, "keep": keep}
 
 
-@pytest.mark.parametrize("terms", [make_terms(), make_terms(0.1, 0.6, 0.5, 0.05, 0.2)])
-@pytest.mark.parametrize("name", KERNELS)
+WITH_TERMS = [
+    *((name, make_terms()) for name in KERNELS),
+    *((name, make_terms(0.1, 0.6, 0.5, 0.05, 0.2, 0.9)) for name in KERNELS),
+    # Each alone, for what the kernels share: that one of them is enough to leave the plain loop.
+    *(("adam", make_terms(**{term: 0.3})) for term in ("decay", "limit", "scale", "l1", "l2")),
+]
+
+
+@pytest.mark.parametrize(("name", "terms"), WITH_TERMS)
 def test_update(isa, dtype, name, terms, rng):
     """Three steps of the kernel, with and without what happens to the gradient before."""
     described = cases.describe_to_oracle(name)
@@ -44,6 +51,7 @@ def test_update(isa, dtype, name, terms, rng):
     del described["optimizer"]
     table = cases.make_optimizer(name).list_coefficients(3, rate)
     table = np.broadcast_to(table, (3, table.shape[1])).copy()
+    table[:, 1] *= terms["keep"]
     table[:, 2:4] = terms["decay"], terms["limit"]
     for n in SIDES:
         w = Guarded(rng.standard_normal((1, n)).astype(dtype))
@@ -62,7 +70,7 @@ def test_update(isa, dtype, name, terms, rng):
                 name, w.view[0], g, slots, row, terms["l1"], terms["l2"], terms["scale"]
             )
             exact, exact_slots = reference.OPTIMIZERS[name](
-                exact, clipped, exact_slots, t, rate, **described
+                terms["keep"] * exact, clipped, exact_slots, t, rate, **described
             )
             room = 1e-4 if dtype == "float32" else 1e-12
             np.testing.assert_allclose(w.view[0], exact, rtol=room, atol=room)
