@@ -103,9 +103,11 @@ typedef struct {
     double factor;        /* of those that are kept: 1 / (1 - rate) */
 } fnn_mask;
 
-/* What batch norm and layer norm do: in a training step, in predictions, to the gradient. */
+/* What batch norm and layer norm do: in a training step (and what batch norm remembers of it), in
+ * predictions, to the gradient. */
 typedef enum {
     FNN_BATCH_NORM_FORWARD,
+    FNN_BATCH_NORM_TRACK,
     FNN_BATCH_NORM_APPLY,
     FNN_BATCH_NORM_BACKWARD,
     FNN_LAYER_NORM_FORWARD,

@@ -124,10 +124,8 @@ class Fitting:
         ValueError, TypeError
             For unusable arguments; the network is unchanged.
         DivergenceError
-            A FloatingPointError, when the loss or a weight becomes NaN or infinite. The weights are
-            those before the last call of the engine: where there is validation, progress, a
-            penalty or a callback those of the last epoch (or `on_step_end`), else those before this
-            fit.
+            A FloatingPointError, in the step where the loss, a gradient or a weight becomes NaN or
+            infinite. That step is not made: weights and optimizer are those before it.
         KeyboardInterrupt
             After the current step on Ctrl-C; its weights are kept.
 

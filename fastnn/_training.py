@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
@@ -100,6 +101,7 @@ class Training:
             data.labels,
             data.targets,
             data.weights,
+            magnitude=data.magnitude,
             batch_size=self._batch_size,
             seed=net.seed,
             shuffle=shuffle,
@@ -205,35 +207,85 @@ class Training:
             bar.update()
 
     def _run_steps(self, n_steps: int) -> list[dict[str, Any]]:
+        """Train, and describe the epochs that ended.
+
+        The engine stops before a step that may leave a parameter that is not finite. Such a step is
+        made alone, so that it can be taken back.
+        """
+        end, guarded = self.position + n_steps, True
+        rows: list[dict[str, Any]] = []
+        try:
+            while self.position < end:
+                self._call_engine(end - self.position if guarded else 1, guarded, rows)
+                guarded = not guarded
+        except (DivergenceError, KeyboardInterrupt):
+            if self._validation is None:  # else a row would lack its columns
+                self.history.epochs += rows
+            raise
+        return rows
+
+    def _call_engine(self, n_steps: int, guarded: bool, rows: list) -> None:
         """Train in packed weights and bring them back, whatever happens in between."""
-        net, optimizer = self.net, self.optimizer
-        before = net._copy_state(), optimizer.state_dict()
-        rates = self._list_rates(self.position, n_steps)
-        momenta = self._list_momenta(self.position, n_steps)
+        engine, optimizer, first = self._engine, self.optimizer, self.position
+        before = self.net._copy_state(), optimizer.state_dict(), len(rows)
+        rates, momenta = self._list_rates(first, n_steps), self._list_momenta(first, n_steps)
         table = optimizer.list_coefficients(n_steps, rates, momenta)
+        magnitude = self._measure() if guarded else None
         self._binding.pack()
         try:
-            losses, seconds, diverged_step = _threads.run_interruptibly(
-                lambda: self._engine.run_steps(self.position, n_steps, optimizer.kernel, table),
-                self._engine.request_stop,
+            verdict = _threads.run_interruptibly(
+                lambda: engine.run_steps(first, n_steps, optimizer.kernel, table, magnitude),
+                engine.request_stop,
             )
         finally:
             self._binding.unpack()
-            optimizer.steps += self._engine.n_steps_done
-        self._check_finite(before, diverged_step, n_steps)
-        first = self.position // self.steps_per_epoch
-        self.position += n_steps
-        net._epoch = self.position // self.steps_per_epoch
-        net._step = self.position % 2**32
+            self._take_steps(engine.n_steps_done)
+            rows += self._describe_epochs(first // self.steps_per_epoch)
+        if verdict == "diverged":
+            raise self._describe_divergence(self.position)
+        if not math.isfinite(self._measure()):
+            error = self._describe_divergence(self.position - 1)
+            self._take_back(before, rows)
+            raise error
+
+    def _describe_epochs(self, first: int) -> list[dict[str, Any]]:
+        """A row of history for each epoch that ended in the last call of the engine."""
         return [
             {
                 "epoch": i,
-                **net._penalties.split(loss),
-                "seconds": time,
+                **self.net._penalties.split(loss),
+                "seconds": seconds,
                 **self._describe_first_step(i),
             }
-            for i, (loss, time) in enumerate(zip(losses, seconds, strict=True), first)
+            for i, (loss, seconds) in enumerate(self._engine.epochs_done, first)
         ]
+
+    def _take_steps(self, n_steps: int) -> None:
+        """Count steps that were made, or, if negative, taken back."""
+        self.optimizer.steps += n_steps
+        self.position += n_steps
+        self.net._epoch = self.position // self.steps_per_epoch
+        self.net._step = self.position % 2**32
+
+    def _take_back(self, before, rows: list) -> None:
+        weights, state, n_rows = before
+        self._take_steps(state["steps"] - self.optimizer.steps)
+        self.net._restore_state(weights)
+        self.optimizer.load_state_dict(state)
+        del rows[n_rows:]
+
+    @property
+    def _slots(self):
+        """What the optimizer keeps, (n_parameters,) each."""
+        return self.optimizer.bind(len(self.net._parameters.values), self.net.dtype)
+
+    def _measure(self) -> float:
+        """Sum of the magnitudes of all that a step changes."""
+        parameters = self.net._parameters
+        return sum(
+            _threads.find_magnitude(array, self.net.n_threads)
+            for array in (parameters.values, parameters.running, *self._slots)
+        )
 
     def _list_rates(self, position: int, n_steps: int):
         """Learning rates of steps: an array, or one number for all."""
@@ -259,30 +311,30 @@ class Training:
         position = epoch * self.steps_per_epoch + step
         return float(np.ravel(self._list_rates(position, 1))[0])
 
-    def _check_finite(self, before, diverged_step: int, n_steps: int) -> None:
-        """Put the weights of before back, and raise, where these or a loss are not finite."""
-        net = self.net
-        is_finite = _threads.find_nonfinite(net.parameter_vector, net.n_threads) < 0
-        if diverged_step < 0 and is_finite:
-            return
-        number = diverged_step if diverged_step >= 0 else self.position + n_steps - 1
+    def _describe_divergence(self, number: int) -> DivergenceError:
+        """Of step `number`, counted over all epochs: which layer went wrong, and at what rate."""
         epoch, step = divmod(number, self.steps_per_epoch)
         n_rows = min(self._batch_size, self._n_rows - step * self._batch_size)
         layer, found = self._find_nonfinite(n_rows)
-        weights, state = before
-        net._restore_state(weights)
-        self.optimizer.load_state_dict(state)
-        start, i = divmod(self.position, self.steps_per_epoch)
-        kept = f"of epoch {start}'s start" if i == 0 else f"of before epoch {start}, step {i}"
-        raise DivergenceError(epoch, step, layer, found, self._find_rate(epoch, step), kept)
+        return DivergenceError(epoch, step, layer, found, self._find_rate(epoch, step))
 
     def _find_nonfinite(self, n_rows: int) -> tuple[int, str]:
-        """The first layer whose weights, or outputs in the last step, are not finite."""
-        for i, layer in enumerate(self.net.layers):
-            if not all(np.isfinite(value).all() for value in layer.parameters()):
-                return i, "the weights"
-            if not np.isfinite(self._binding.outputs[i][:n_rows]).all():
-                return i, "the outputs"
+        """The first layer whose weights, outputs or gradients in the last step are not finite.
+
+        Of gradients, what the optimizer and batch norm keep is a witness.
+        """
+        parameters = self.net._parameters
+        kept = [parameters.make_views(slot) for slot in self._slots]
+        for i in range(len(self.net.layers)):
+            traces = [*parameters.states[i], *(array for slot in kept for array in slot[i])]
+            places = {
+                "the weights": parameters.weights[i],
+                "the outputs": [self._binding.outputs[i][:n_rows]],
+                "the gradients": traces,
+            }
+            for found, arrays in places.items():
+                if not all(np.isfinite(array).all() for array in arrays if array is not None):
+                    return i, found
         return len(self.net.layers) - 1, "the loss"
 
     def _validate(self, X, labels, targets) -> dict[str, float]:

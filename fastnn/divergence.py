@@ -7,7 +7,9 @@ _MIN_EPOCHS = 3
 
 
 class DivergenceError(FloatingPointError):
-    """The loss, an output or a weight became NaN or infinite.
+    """The loss, a gradient or a weight became NaN or infinite, in the step that is named.
+
+    The parameters, and what the optimizer keeps, are those before that step.
 
     Attributes
     ----------
@@ -19,19 +21,19 @@ class DivergenceError(FloatingPointError):
         The rate of that step, and a tenth of it.
     """
 
-    def __init__(self, epoch: int, step: int, layer: int, found: str, learning_rate: float,
-                 kept: str) -> None:  # fmt: skip
-        super().__init__(epoch, step, layer, found, learning_rate, kept)  # so it can be pickled
+    def __init__(self, epoch: int, step: int, layer: int, found: str, learning_rate: float) -> None:
+        super().__init__(epoch, step, layer, found, learning_rate)  # so it can be pickled
         self.epoch, self.step, self.layer = epoch, step, layer
         self.learning_rate = learning_rate
         self.suggested_rate = learning_rate / 10
-        self._found, self._kept = found, kept
+        self._found = found
 
     def __str__(self) -> str:
         return (
             f"training diverged in epoch {self.epoch}, step {self.step}, at learning rate "
             f"{self.learning_rate:g}: {self._found} of layer {self.layer} became NaN or infinite. "
-            f"The weights are those {self._kept}; try a learning rate of {self.suggested_rate:g}"
+            f"The weights are those before this step; try a learning rate of "
+            f"{self.suggested_rate:g}"
         )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from common import THREADS
 
-from fastnn._core.plan import BLAS_BLOCK
+from fastnn._core.phase_order import BLAS_BLOCK
 
 WIDE = (1024, 1100, 1030, 10)
 SMALL = (784, 512, 512, 10)

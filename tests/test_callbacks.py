@@ -284,65 +284,6 @@ def test_a_fit_that_runs_out_of_epochs_has_not_converged(rng):
     assert history.stop_reason == "all 3 epochs are done"
 
 
-@pytest.mark.parametrize("n_threads", THREADS)
-@pytest.mark.parametrize("watched", [False, True])
-def test_C32_divergence_names_epoch_step_layer_and_rate(dtype, n_threads, watched, rng):
-    """Where the explicit loop finds it: the first step whose loss is not finite."""
-    X = np.abs(rng.standard_normal((40, 4))) + 0.1
-    Y = rng.standard_normal((40, 2))
-
-    def make_net():
-        layers = [fastnn.Dense(5), fastnn.Dense(2)]
-        return fastnn.Network(layers, "mse", n_features=4, dtype=dtype, n_threads=n_threads)
-
-    net, twin, optimizer = make_net(), make_net(), fastnn.SGD(20.0)
-    first = net.parameter_vector.copy()
-    callbacks = [fastnn.Callback()] if watched else []
-    with pytest.raises(fastnn.DivergenceError) as caught:
-        net.fit(X, Y, epochs=200, batch_size=8, optimizer=optimizer, callbacks=callbacks)
-    error = caught.value
-    epoch, found = 0, None
-    with np.errstate(all="ignore"):
-        while found is None:
-            for step, (xb, yb) in enumerate(fastnn.batches(X, Y, 8, epoch=epoch)):
-                if not np.isfinite(twin.forward(xb, yb)):
-                    found = (epoch, step)
-                    break
-                twin.backward()
-                optimizer.step(twin)
-            epoch += 1
-    assert (error.epoch, error.step) == found
-    layers = [np.isfinite(layer.weight).all() for layer in twin.layers]
-    hidden = np.isfinite(xb @ twin.layers[0].weight + twin.layers[0].bias).all()
-    if not layers[0] or not hidden:
-        assert error.layer == 0
-    else:
-        assert error.layer == 1
-    assert (error.learning_rate, error.suggested_rate) == (20.0, 2.0)
-    for word in [f"epoch {found[0]}, step {found[1]}", f"layer {error.layer}", "20", "rate of 2"]:
-        assert word in str(error)
-    assert net.history.stop_reason == str(error)
-    if not watched:
-        assert common.same_bits(net.parameter_vector, first)
-    assert np.isfinite(net.parameter_vector).all()
-
-
-def test_divergence_names_the_layer_that_overflows(rng):
-    """The second of three, by a weight that a callback makes too large."""
-    X, Y = np.ones((8, 2)), np.ones((8, 2))
-    layers = [fastnn.Dense(2), fastnn.Dense(2), fastnn.Dense(2)]
-    net = fastnn.Network(layers, "mse", n_features=2)
-
-    def enlarge(fit):
-        if fit.epoch == 1:
-            net.layers[0].weight[...] = 1e20
-            net.layers[1].weight[...] = 1e25
-
-    with pytest.raises(fastnn.DivergenceError, match="the outputs of layer 1") as caught:
-        net.fit(X, Y, epochs=5, callbacks=[enlarge], optimizer=fastnn.SGD(1e-3))
-    assert (caught.value.epoch, caught.value.step, caught.value.layer) == (2, 0, 1)
-
-
 def test_a_rising_loss_is_told_in_words(rng):
     X = rng.standard_normal((40, 4))
     net = fastnn.Network([fastnn.Dense(2)], "mse", n_features=4)

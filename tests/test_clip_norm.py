@@ -11,7 +11,7 @@ from common import SIDES, THREADS, Guarded
 import fastnn
 from fastnn._core import kernels, probes
 from fastnn._core.clipping import NORM_EPSILON
-from fastnn._core.plan import NORM_CHUNK
+from fastnn._core.phase_order import NORM_CHUNK
 
 EPOCHS = {"small": 10, "BLAS": 1}
 

@@ -13,7 +13,7 @@ from common import SIDES
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from fastnn._core import kernels, plan
+from fastnn._core import kernels, phase_order, plan
 from fastnn._core.plan import make_plan
 from fastnn._core.plan_structs import LayerShape, Plan
 
@@ -28,10 +28,11 @@ REAL_NETS = [
 @contextlib.contextmanager
 def small_limits():
     """The rules of large layers at sizes that can be tried by the hundred."""
-    limits = {"CHUNK": 8, "BLAS_MIN_WIDTH": 24, "BLAS_MIN_BATCH": 4, "BLAS_BLOCK": 10}
+    limits = {"CHUNK": 8, "BLAS_MIN_WIDTH": 24, "BLAS_MIN_BATCH": 4}
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {**limits, "MIN_OWNED_WEIGHTS": 60}.items():
             patch.setattr(plan, name, value)
+        patch.setattr(phase_order, "BLAS_BLOCK", 10)
         yield
 
 
@@ -124,6 +125,10 @@ def list_touched(made, phase, start, stop):
     if phase.kind == "bias":
         outputs = mask(n_out, (start, stop))
         return [(delta, (every_row, outputs), False), (b, (outputs,), True)]
+    if phase.kind == "measure":
+        if phase.axis == "outputs":
+            rows, outputs = every_row, mask(n_out, (start, stop))
+        return [(a, (rows, outputs), False), (delta, (rows, outputs), False)]
     assert phase.kind == "transpose"
     inputs = own_inputs(layer, start, stop)
     return [(w, (inputs, outputs), False), (wt, (inputs, outputs), True)]
@@ -165,6 +170,8 @@ def check_coverage(made):
     """What each phase writes it writes whole, and every number once."""
     for phase in made.forward + made.backward:
         written = [entry[1:3] for entry in list_by_thread(made, phase) if entry[3]]
+        if phase.kind == "measure":
+            written = [entry[1:3] for entry in list_by_thread(made, phase) if entry[1][0] == "a"]
         buffers, boxes = {buffer for buffer, _ in written}, [box for _, box in written]
         assert len(buffers) == 1
         size = np.prod([len(axis) for axis in boxes[0]])
@@ -220,8 +227,8 @@ def list_blas_calls(made):
                 m, last, bounds = stop - start, layer.shape.n_in, (0, layer.shape.n_in)
             else:
                 m, last, bounds = made.batch_size, phase.bounds[-1], (start, stop)
-            for first in range(*bounds, plan.BLAS_BLOCK):
-                n = min(plan.BLAS_BLOCK, last - first, bounds[1] - first)
+            for first in range(*bounds, phase_order.BLAS_BLOCK):
+                n = min(phase_order.BLAS_BLOCK, last - first, bounds[1] - first)
                 calls.add((phase.kind, phase.layer, m, n, first))
     return calls
 
@@ -283,10 +290,10 @@ def test_barriers_are_needed():
     for i, phase in enumerate(phases):
         if not phase.barrier:
             continue
-        fewer = [*phases[:i], plan.Phase(phase.kind, phase.layer, phase.axis, phase.bounds)]
+        fewer = [*phases[:i], phase_order.Phase(phase.kind, phase.layer, phase.axis, phase.bounds)]
         fewer = (*fewer, *phases[i + 1 :])
         other = Plan(made.dtype, made.isa, made.n_threads, made.batch_size, made.update,
-                          made.layers, fewer, ())  # fmt: skip
+                     made.layers, fewer, (), made.guarded)  # fmt: skip
         with pytest.raises(AssertionError):
             check_barriers(other)
         n_needed += 1
@@ -353,7 +360,7 @@ def test_strides(n, itemsize):
 
 @given(n=st.integers(0, 5000), n_parts=st.integers(1, 9), unit=st.integers(1, 64))
 def test_even_cuts(n, n_parts, unit):
-    bounds = plan.cut_evenly(n, n_parts, unit)
+    bounds = phase_order.cut_evenly(n, n_parts, unit)
     sizes = np.diff(bounds)
     assert len(sizes) == n_parts
     assert (bounds[0], bounds[-1]) == (0, n)

@@ -20,7 +20,7 @@ list_touched_by_dense = test_plan.list_touched
 def list_touched(made, phase, start, stop):
     """(buffer, box, written) for a thread that has start..stop of `phase`."""
     i, shape, batch = phase.layer, made.layers[phase.layer].shape, made.batch_size
-    if phase.kind not in ("transform", "transform_backward", "differentiate", "gain"):
+    if phase.kind not in ("transform", "transform_backward", "differentiate", "gain", "track"):
         return list_touched_by_dense(made, phase, start, stop)
     rows, columns = np.ones(batch, dtype=bool), np.ones(shape.n_out, dtype=bool)
     own = rows if phase.axis == "rows" else columns
@@ -32,8 +32,10 @@ def list_touched(made, phase, start, stop):
     if phase.kind == "gain":
         return [(f"delta{i}", block, False), normalized, (gain, (columns,), True)]
     touched = []
+    scale = (columns,) if shape.kind == "batch_norm" else (rows,)
+    if phase.kind == "track":
+        return [(f"scale{i}", scale, False), (f"running{i}", (columns,), True)]
     if shape.is_norm:
-        scale = (columns,) if shape.kind == "batch_norm" else (rows,)
         touched += [(gain, (columns,), False), (f"b{i}", (columns,), False), normalized]
         touched.append((f"scale{i}", scale, is_forward))
     if is_forward:
@@ -91,4 +93,4 @@ def test_layers_without_parameters_before_them_have_no_input_gradient():
         LayerShape(70, 70, "relu", False, index=1),
     ]
     kinds = {phase.kind for phase in make(shapes).backward}
-    assert kinds == {"weight", "bias"}
+    assert kinds == {"measure", "weight", "bias"}

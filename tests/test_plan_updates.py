@@ -10,7 +10,7 @@ import pytest
 import test_plan
 from test_plan import make, mask
 
-from fastnn._core import plan
+from fastnn._core import phase_order
 
 list_touched_otherwise = test_plan.list_touched
 NETS = [(40, 33, 40, 3), (7, 5), (9, 50, 8, 30), (64, 40, 64)]
@@ -18,7 +18,7 @@ NETS = [(40, 33, 40, 3), (7, 5), (9, 50, 8, 30), (64, 40, 64)]
 
 def list_touched(made, phase, start, stop):
     """(buffer, box, written) for a thread that has start..stop of `phase`."""
-    n_chunks = -(-sum(layer.shape.n_parameters for layer in made.layers) // plan.NORM_CHUNK)
+    n_chunks = -(-sum(layer.shape.n_parameters for layer in made.layers) // phase_order.NORM_CHUNK)
     every_chunk = ("squares", (mask(n_chunks, (0, n_chunks)),), False)
     if phase.kind == "gradient_norm":
         shapes = enumerate(layer.shape for layer in made.layers)
@@ -33,7 +33,7 @@ def list_touched(made, phase, start, stop):
         return [*reads, (f"d{buffer}", box, True)]
     if phase.kind in ("update_weight", "update_bias"):
         kind = phase.kind.removeprefix("update_")
-        alike = plan.Phase(kind, phase.layer, phase.axis, phase.bounds)
+        alike = phase_order.Phase(kind, phase.layer, phase.axis, phase.bounds)
         *_, (buffer, box, _) = list_touched_otherwise(made, alike, start, stop)
         return [every_chunk, (f"d{buffer}", box, False), (buffer, box, True)]
     return list_touched_otherwise(made, phase, start, stop)
@@ -60,7 +60,7 @@ def list_touched_by_limits(made, phase, start, stop):
 @pytest.mark.parametrize("batch_size", [3, 8])
 def test_updates_behind_the_norm(widths, batch_size, monkeypatch):
     monkeypatch.setattr(test_plan, "list_touched", list_touched)
-    monkeypatch.setattr(plan, "NORM_CHUNK", 100)
+    monkeypatch.setattr(phase_order, "NORM_CHUNK", 100)
     shapes = test_plan.make_shapes(widths)
     assert all(shape.n_parameters == shape.n_out * (shape.n_in + 1) for shape in shapes)
     with test_plan.small_limits():

@@ -54,6 +54,7 @@ PYTHON_ROWS = [
     ["_core.worker", "_core.explicit", "_core.layer_plan"],
     ["_core.phase_lists", "_core.binding"],
     ["_core.phases", "_core.plan"],
+    ["_core.phase_order"],
     ["_core.plan_structs", "_core.transforms", "_core.clipping", "_core.max_norm"],
     ["_core.forward", "_core.deltas", "_core.gradients"],
     ["_core.structs", "_core.barriers"],

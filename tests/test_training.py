@@ -163,40 +163,6 @@ def test_denormal_weights_train_alike_in_fit_and_in_the_explicit_loop(n_threads)
     assert common.same_bits(nets[0].parameter_vector, nets[1].parameter_vector)
 
 
-# --- divergence ----------------------------------------------------------------------------------
-
-
-def test_divergence_is_an_error_and_keeps_the_weights(isa, dtype, rng):
-    X, y = common.make_classes(rng, 60, 5, 3)
-    net = fastnn.Network([fastnn.Dense(9, "relu"), fastnn.Dense(3)], "mse", n_features=5,
-                         dtype=dtype)  # fmt: skip
-    net.fit(X, np.eye(3)[y], epochs=1)
-    before = net.parameter_vector.copy()
-    message = r"epoch \d+, step \d, at learning rate 100000: the .* of layer \d .* 10000$"
-    with pytest.raises(fastnn.DivergenceError, match=message):
-        net.fit(X, np.eye(3)[y], epochs=400, optimizer=fastnn.SGD(1e5))
-    assert common.same_bits(net.parameter_vector, before)
-    assert net.fit(X, np.eye(3)[y], epochs=1).epoch == [1]  # it can go on, from where it was
-
-
-def test_divergence_with_validation_keeps_the_last_epoch(rng):
-    """The engine is called once an epoch then, so that the epochs before are kept."""
-    X, y = common.make_classes(rng, 60, 5, 3)
-    Y, rate = np.eye(3)[y], fastnn.SGD(30.0)
-
-    def make():
-        layers = [fastnn.Dense(9, "relu"), fastnn.Dense(3)]
-        return fastnn.Network(layers, "mse", n_features=5)
-
-    net, twin = make(), make()
-    with pytest.raises(FloatingPointError):
-        net.fit(X, Y, epochs=400, optimizer=rate, validation=(X, Y))
-    done = len(net.history)
-    assert done >= 1
-    twin.fit(X, Y, epochs=done, optimizer=rate)
-    assert common.same_bits(net.parameter_vector, twin.parameter_vector)
-
-
 # --- interruption --------------------------------------------------------------------------------
 
 
@@ -245,10 +211,12 @@ def test_a_stop_that_comes_before_the_first_step_is_not_lost(monkeypatch, rng):
 
     def interrupt_at_once(function, request_stop):
         request_stop()
-        return function()
+        function()
+        raise KeyboardInterrupt
 
     monkeypatch.setattr(_threads, "run_interruptibly", interrupt_at_once)
-    net.fit(X, y, epochs=50, batch_size=16)
+    with pytest.raises(KeyboardInterrupt):
+        net.fit(X, y, epochs=50, batch_size=16)
     xb, yb = next(fastnn.batches(X, y, 16))
     allowed = [twin.parameter_vector.copy()]
     twin.forward(xb, yb)

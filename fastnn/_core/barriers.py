@@ -64,7 +64,7 @@ def list_accesses(phase: Phase, layers) -> list[tuple[str, str, tuple[int, ...],
         ]
     if kind == "loss":
         return [access("a", i, "rows"), access("delta", i, "rows", writes=True)]
-    if kind in ("transform", "transform_backward", "differentiate", "gain"):
+    if kind in ("transform", "transform_backward", "differentiate", "gain", "track", "measure"):
         return list_transform_accesses(kind, layers[i].shape, i, before, own_outputs, bounds)
     if kind == "backward_input":
         source = "w" if layers[i].blas else "wt"
@@ -113,12 +113,14 @@ def list_update_accesses(phase: Phase, layers) -> list[tuple[str, str, tuple[int
 
 
 def list_transform_accesses(kind: str, shape, i: int, before: str, axis: str, bounds):
-    """The same for a layer without a weight matrix: one block of rows or columns throughout."""
+    """The same for what needs no weight matrix: one block of rows or columns throughout."""
     read_and_written = {
         "transform": ([before], [f"a{i}"]),
         "transform_backward": ([f"delta{i}", f"a{i - 1}"], [f"delta{i - 1}"]),
         "differentiate": ([f"a{i}"], [f"delta{i}"]),
         "gain": ([f"delta{i}", f"statistics{i}"], [f"w{i}", f"dw{i}"]),
+        "track": ([f"statistics{i}"], []),
+        "measure": ([f"a{i}", f"delta{i}"], []),
     }
     read, written = read_and_written[kind]
     found = [(buffer, axis, bounds, False) for buffer in read]
@@ -144,8 +146,8 @@ def insert_barriers(
 ) -> list[Phase]:
     """Mark the phases that all threads must wait before; the list is run again and again.
 
-    The phases numbered in `always` have a barrier in any case: the one behind the loss, where all
-    threads look at all losses.
+    The phases numbered in `always` have a barrier in any case: the first that changes parameters,
+    where all threads look at what each has found out about the step.
     """
     if n_threads == 1:
         return phases

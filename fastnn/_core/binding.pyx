@@ -6,6 +6,7 @@ from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 
 from fastnn._core import kernels
+from fastnn._core import phase_order
 from fastnn._core import plan as planning
 from fastnn._core import plan_structs
 from fastnn._core.plan import choose_stride
@@ -140,7 +141,7 @@ cdef class Binding:
         layer.transposed_chunk = planned.transposed_chunk
         layer.batch_chunk = planning.BATCH_CHUNK
         layer.row_block = planning.ROW_BLOCK
-        layer.blas_block = planning.BLAS_BLOCK
+        layer.blas_block = phase_order.BLAS_BLOCK
         layer.update_block = planning.UPDATE_BLOCK
         layer.n_panels = len(planned.panels) - 1
         layer.n_transposed_panels = len(planned.transposed_panels) - 1
@@ -193,6 +194,9 @@ cdef class Binding:
             layer.normalized = address(self.keep(allocate(rows * layer.stride, self.dtype)))
             n_scales = layer.n_out if shape.kind == "batch_norm" else rows
             layer.norm_scale = address(self.keep(allocate(n_scales, self.dtype)))
+            if running:
+                layer.batch_mean = address(self.keep(allocate(shape.n_out, self.dtype)))
+                layer.batch_variance = address(self.keep(allocate(shape.n_out, self.dtype)))
 
     def bind_scratch(self, Py_ssize_t i, Py_ssize_t rows, bint training):
         cdef Layer *layer = self.layers + i

@@ -17,6 +17,8 @@ class Engine:
     @property
     def epoch_losses(self) -> NDArray[np.float64]: ...
     @property
+    def epochs_done(self) -> list[list[float]]: ...
+    @property
     def n_steps_done(self) -> int: ...
     def __init__(
         self,
@@ -37,13 +39,19 @@ class Engine:
         targets: _Array | None,
         weights: NDArray[np.float64] | None = None,
         *,
+        magnitude: float,
         batch_size: int,
         seed: int,
         shuffle: bool,
     ) -> None: ...
     def run_steps(
-        self, first: int, n_steps: int, optimizer: str, coefficients: NDArray[np.float64]
-    ) -> tuple[list[float], list[float], int]: ...
+        self,
+        first: int,
+        n_steps: int,
+        optimizer: str,
+        coefficients: NDArray[np.float64],
+        magnitude: float | None,
+    ) -> tuple[list[float], list[float], str]: ...
     def compute_loss(self, start: int, stop: int) -> float: ...
     def forward(
         self,

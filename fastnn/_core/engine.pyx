@@ -10,7 +10,7 @@ from libc.string cimport memset
 
 from fastnn._core import kernels as kernel_lists
 from fastnn._core import phases as phase_names
-from fastnn._core import plan as planning
+from fastnn._core import phase_order
 from fastnn._core.binding import allocate, list_rows, make_blocks
 from fastnn._core.explicit import check_team
 from fastnn._core.phase_lists import join_phases
@@ -20,9 +20,11 @@ from fastnn._core.plan_structs import count_chunks
 from fastnn._core.binding cimport Binding, address
 from fastnn._core.explicit cimport run_once
 from fastnn._core.fastnn cimport FNN_N_COEFFICIENTS, fnn_coefficients
-from fastnn._core.phase_lists cimport Phases, fnn_barrier
+from fastnn._core.phase_lists cimport FINITE, SUMS_PER_THREAD, Phases, fnn_barrier
 from fastnn._core.structs cimport Step, set_scale, sum_weights
 from fastnn._core.worker cimport Run, work_in_parallel
+
+VERDICTS = ("finite", "doubtful", "diverged")
 
 cdef extern from "threads.h" nogil:
     double fnn_read_clock()
@@ -58,6 +60,8 @@ cdef class Engine:
     ----------
     n_steps_done : int
         Steps of the last call of `run_steps`.
+    epochs_done : list of (loss, seconds)
+        Of each epoch that ended in that call.
     """
 
     cdef Binding binding
@@ -69,6 +73,7 @@ cdef class Engine:
     cdef readonly object epoch_losses  # (n_rows) losses of this epoch's rows so far, in its order
     cdef object batch, x_rows, target_rows, row_loss, blocks
     cdef readonly Py_ssize_t n_steps_done
+    cdef readonly list epochs_done
 
     def __init__(self, Binding binding, loss, merged, arenas, last_plan=None, *, settings,
                  sum_rows=False):
@@ -86,14 +91,15 @@ cdef class Engine:
         self.step.state = address(state if len(state) else None)
         self.step.n_parameters = len(values)
         self.step.gradient_scale = 1
-        squares = binding.keep(np.zeros(count_chunks(len(values), planning.NORM_CHUNK)))
+        squares = binding.keep(np.zeros(count_chunks(len(values), phase_order.NORM_CHUNK)))
         self.step.squares = <double *>address(squares)
         self.step.n_chunks = len(squares)
-        self.step.norm_chunk = planning.NORM_CHUNK
+        self.step.norm_chunk = phase_order.NORM_CHUNK
         binding.keep(arenas)
         self.blocks = make_blocks(plan.n_threads, binding.dtype)
         self.step.update = phase_names.UPDATE_MODES.index(plan.update)
         self.stop_flag = np.zeros(1, dtype=np.intp)
+        self.epochs_done = []
         self.full = join_phases(plan)
         self.last = join_phases(last_plan or plan)
         self.forward_phases = Phases(plan.forward, plan.n_threads)
@@ -108,7 +114,8 @@ cdef class Engine:
         """End a run in another thread after its current step."""
         self.stop_flag[0] = 1
 
-    def load_data(self, x, labels, targets, weights=None, *, batch_size, seed, shuffle):
+    def load_data(self, x, labels, targets, weights=None, *, magnitude, batch_size, seed,
+                  shuffle):
         """Take the data that `run_steps` trains on.
 
         Parameters
@@ -119,6 +126,8 @@ cdef class Engine:
         targets : ndarray (n_rows, n_out) or None
             One of the two.
         weights : float64 ndarray (n_rows,), optional, at least one of them more than 0
+        magnitude : float
+            Sum of the magnitudes in `x`, or more.
         """
         cdef Run *run = &self.run
         n_rows = len(x)
@@ -126,8 +135,10 @@ cdef class Engine:
         pointers = np.empty((2, n_rows), dtype=np.uintp)
         epoch_labels = np.empty(n_rows, dtype=np.int32)
         epoch_weights = None if weights is None else np.empty(n_rows)
+        magnitudes = np.empty((2, self.binding.plan.n_threads, SUMS_PER_THREAD))
         self.epoch_losses = np.zeros(n_rows)
-        self.data = (x, labels, targets, weights, order, pointers, epoch_labels, epoch_weights)
+        self.data = (x, labels, targets, weights, order, pointers, epoch_labels, epoch_weights,
+                     magnitudes)
         self.step.seed = seed
         run.full = self.full.todo
         run.last = self.last.todo
@@ -156,9 +167,15 @@ cdef class Engine:
         run.stop = <Py_ssize_t *>address(self.stop_flag)
         run.laid_out = -1
         run.elapsed = 0
+        run.guard.data = magnitude
+        run.guard.penalty = max(
+            2 * layer.shape.l2 + layer.shape.l1 for layer in self.binding.plan.layers
+        )
+        run.guard.limit = float(np.finfo(self.binding.dtype).max) / 4
+        run.guard.magnitudes = <double *>address(magnitudes)
 
     def run_steps(self, Py_ssize_t first, Py_ssize_t n_steps, optimizer,
-                  const double[:, ::1] coefficients):
+                  const double[:, ::1] coefficients, magnitude):
         """Train for some steps, without the GIL; whole epochs and parts of epochs alike.
 
         However many calls a run is cut into, it gives the same bits.
@@ -173,16 +190,21 @@ cdef class Engine:
             Name from optimizers.def.
         coefficients : float64 ndarray (n_steps or 1, n_coefficients)
             Of the optimizer, for each of these steps; one row serves all.
+        magnitude : float or None
+            No parameter, and nothing that the optimizer keeps of it, is larger. From it follows
+            before each step whether all of them will still be finite after it. None: nothing is
+            asked but whether the loss is.
 
         Returns
         -------
-        losses, seconds : list of float
-            Of the epochs that ended; fewer than asked for after `request_stop`.
-        diverged_step : int
-            The step that ended the run, before its backward pass, because a row's loss was NaN or
-            infinite; -1 for none.
+        str
+            On the step that ended the run before it changed anything, after the `n_steps_done` that
+            were done: "diverged" where a row's loss is NaN or infinite, "doubtful" where the
+            parameters after it may be. "finite" where none did: then all steps were done, unless
+            `request_stop` came between.
         """
         cdef Run *run = &self.run
+        self.n_steps_done, self.epochs_done = 0, []  # until the end: it may not get there
         per_epoch = np.zeros((2, n_steps // run.n_steps + 2))
         if (coefficients.shape[0] not in (1, n_steps)
                 or coefficients.shape[1] != FNN_N_COEFFICIENTS):
@@ -201,7 +223,9 @@ cdef class Engine:
         run.n_epochs_done = 0
         memset(&run.barrier, 0, sizeof(fnn_barrier))
         run.last_step = -1
-        run.diverged_step = -1
+        run.verdict = FINITE
+        run.guard.active = magnitude is not None
+        run.guard.start = run.guard.bound = magnitude or 0.0
         run.wrong_team = False
         run.clock = fnn_read_clock()
         with nogil:
@@ -213,8 +237,8 @@ cdef class Engine:
         self.stop_flag[0] = 0  # here and not before: a stop may come before the first step
         check_team(run.wrong_team, run.n_threads)
         self.n_steps_done = run.n_steps_done
-        losses, seconds = per_epoch[:, : run.n_epochs_done].tolist()
-        return losses, seconds, run.diverged_step
+        self.epochs_done = per_epoch[:, : run.n_epochs_done].T.tolist()
+        return VERDICTS[run.verdict]
 
     def compute_loss(self, Py_ssize_t start, Py_ssize_t stop):
         """Loss of the rows start..stop of this epoch, as they were when they were trained on."""

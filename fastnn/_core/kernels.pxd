@@ -151,20 +151,22 @@ cdef inline void product_sums(
 cdef inline void normalize(
     const Kernels *kernels, int norm, const real *const *x_rows, Py_ssize_t first, Py_ssize_t rows,
     Py_ssize_t cols, const real *gain, const real *shift, double epsilon, double momentum,
-    real *running_mean, real *running_variance, real *normalized, real *scale, real *out,
-    Py_ssize_t normalized_stride, Py_ssize_t stride,
+    real *mean, real *variance, real *running_mean, real *running_variance, real *normalized,
+    real *scale, real *out, Py_ssize_t normalized_stride, Py_ssize_t stride,
 ) noexcept nogil:
     cdef fnn_norm_args_f32 args_f32
     cdef fnn_norm_args_f64 args_f64
     if real is float:
         args_f32 = fnn_norm_args_f32(
-            x_rows, first, rows, cols, gain, shift, epsilon, momentum, running_mean,
-            running_variance, normalized, scale, out, normalized_stride, stride)
+            x_rows, first, rows, cols, gain, shift, epsilon, momentum, mean,
+            variance, running_mean, running_variance, normalized, scale, out, normalized_stride,
+            stride)
         kernels.f32.norm[norm](&args_f32)
     else:
         args_f64 = fnn_norm_args_f64(
-            x_rows, first, rows, cols, gain, shift, epsilon, momentum, running_mean,
-            running_variance, normalized, scale, out, normalized_stride, stride)
+            x_rows, first, rows, cols, gain, shift, epsilon, momentum, mean,
+            variance, running_mean, running_variance, normalized, scale, out, normalized_stride,
+            stride)
         kernels.f64.norm[norm](&args_f64)
 
 
@@ -242,3 +244,11 @@ cdef inline void limit_columns(
         kernels.f32.limit_columns(w, stride, rows, cols, squares, limit)
     else:
         kernels.f64.limit_columns(w, stride, rows, cols, squares, limit)
+
+
+cdef inline double sum_magnitudes(const Kernels *kernels, const real *x, Py_ssize_t stride,
+                                  Py_ssize_t rows, Py_ssize_t cols) noexcept nogil:
+    if real is float:
+        return kernels.f32.sum_magnitudes(x, stride, rows, cols)
+    else:
+        return kernels.f64.sum_magnitudes(x, stride, rows, cols)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from fastnn._core.barriers import Phase, insert_barriers
-from fastnn._core.plan import cut_evenly, list_backward, list_forward, plan_layer
+from fastnn._core.phase_order import cut_evenly, list_backward, list_forward
+from fastnn._core.plan import plan_layer
 from fastnn._core.plan_structs import LayerShape, Plan
 
 
@@ -20,9 +21,9 @@ def make_layer_plan(shape: LayerShape, batch_size, *, dtype, isa, widths, n_thre
         plan_layer(source, shape, True, batch_size, widths, n_threads),
     )
     rows = cut_evenly(batch_size, n_threads)
-    forward = [p for p in list_forward(layers, batch_size, n_threads) if p.kind != "loss"]
-    backward = [Phase("differentiate", 1, "rows", rows)]
-    backward += list_backward(layers, batch_size, n_threads, "none")
+    forward = [p for p in list_forward(layers, batch_size, n_threads, "none") if p.kind != "loss"]
+    deltas, gradients = list_backward(layers, batch_size, n_threads, "none")
+    backward = [Phase("differentiate", 1, "rows", rows), *deltas, *gradients]
     phases = insert_barriers(forward + backward, layers, n_threads)
     return Plan(
         dtype=dtype,
@@ -33,4 +34,5 @@ def make_layer_plan(shape: LayerShape, batch_size, *, dtype, isa, widths, n_thre
         layers=layers,
         forward=tuple(phases[: len(forward)]),
         backward=tuple(phases[len(forward) :]),
+        guarded=len(phases),
     )

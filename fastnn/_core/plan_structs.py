@@ -62,7 +62,11 @@ class LayerPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """All of it. `forward` and `backward` are run in this order at every step."""
+    """All of it. `forward` and `backward` are run in this order at every step.
+
+    `guarded` is the first phase, counted over both, that changes a parameter or what an optimizer
+    or a norm keeps; before it, behind a barrier, a step is known to be finite.
+    """
 
     dtype: str
     isa: str
@@ -73,6 +77,7 @@ class Plan:
     layers: tuple[LayerPlan, ...]
     forward: tuple[Phase, ...]
     backward: tuple[Phase, ...]
+    guarded: int
 
     @property
     def uses_blas(self) -> bool:

@@ -32,6 +32,8 @@ cdef enum PhaseKind:
     TRANSFORM_BACKWARD
     DIFFERENTIATE
     GAIN
+    TRACK
+    MEASURE
     GRADIENT_NORM
     UPDATE_WEIGHT
     UPDATE_BIAS
@@ -88,7 +90,9 @@ ctypedef struct Layer:
     void **delta_rows
     void *partial          # (chunks, batch, n_out) partial sums, or NULL
     double epsilon, momentum     # of norms
-    void *running_mean           # (n_out) of batch norm, or NULL
+    void *batch_mean             # (n_out) of batch norm, or NULL: of the present batch
+    void *batch_variance
+    void *running_mean
     void *running_variance
     void *normalized             # (batch, n_out) of norms: (x - mean) / deviation, or NULL
     void *norm_scale             # 1 / deviation: (n_out) of batch norm, (batch) of layer norm
@@ -117,6 +121,7 @@ ctypedef struct Step:
     uint32_t number              # of the step, for the masks
     const fnn_coefficients *coefficients  # of the optimizer at this step
     double gradient_scale        # factor of all gradients; 1: none
+    double *magnitudes           # of this thread: sums of |a| and |delta| in this step
     void *block                  # scratch of this thread: dW of `update_block` rows of a panel
     void *values                 # all parameters, their gradients, and the optimizer's state:
     void *gradients              # arenas of `n_parameters` each, all laid out alike

@@ -13,6 +13,7 @@ from fastnn._core.fastnn cimport (
     FNN_BATCH_NORM_APPLY,
     FNN_BATCH_NORM_BACKWARD,
     FNN_BATCH_NORM_FORWARD,
+    FNN_BATCH_NORM_TRACK,
     FNN_LAYER_NORM_BACKWARD,
     FNN_LAYER_NORM_FORWARD,
     fnn_mask,
@@ -59,8 +60,10 @@ cdef void norm_block(const Kernels *kernels, int norm, const Layer *layer,
     """
     cdef real *normalized = <real *>layer.normalized
     cdef real *scale = <real *>layer.norm_scale
-    cdef real *mean = <real *>layer.running_mean
-    cdef real *variance = <real *>layer.running_variance
+    cdef real *mean = <real *>layer.batch_mean
+    cdef real *variance = <real *>layer.batch_variance
+    cdef real *running_mean = <real *>layer.running_mean
+    cdef real *running_variance = <real *>layer.running_variance
     if normalized != NULL:
         normalized += row * layer.stride + column
     if scale != NULL:
@@ -68,9 +71,12 @@ cdef void norm_block(const Kernels *kernels, int norm, const Layer *layer,
     if mean != NULL:
         mean += column
         variance += column
+    if running_mean != NULL:
+        running_mean += column
+        running_variance += column
     normalize(kernels, norm, x_rows + row, column, rows, cols, <const real *>layer.weight + column,
               <const real *>layer.bias + column, layer.epsilon, layer.momentum, mean, variance,
-              normalized, scale, out, layer.stride, stride)
+              running_mean, running_variance, normalized, scale, out, layer.stride, stride)
 
 
 cdef void transform_block(const Step *step, const Layer *layer, const real *const *x_rows,
@@ -115,6 +121,13 @@ cdef void transform_backward(const Step *step, const Layer *layer, const Layer *
         copy_block(delta_rows + row_start, column_start, rows, cols, dx, before.stride)
     if not (before.rowwise and layer.kind == BATCH_NORM):
         differentiate(step.kernels, before, row_start, rows, column_start, cols, dx)
+
+
+cdef void track_statistics(const Step *step, const Layer *layer, Py_ssize_t start, Py_ssize_t stop,
+                           const real *tag) noexcept nogil:
+    """Let batch norm's running statistics of columns follow those of the batch."""
+    norm_block(step.kernels, FNN_BATCH_NORM_TRACK, layer, <const real *const *>NULL, 0, step.batch,
+               start, stop - start, <real *>NULL, 0)
 
 
 cdef void infer_block(const Kernels *kernels, const Layer *layer, const real *const *x_rows,

@@ -5,7 +5,7 @@ import numpy as np
 from libc.math cimport INFINITY
 
 from fastnn._core import kernels as kernel_lists
-from fastnn._core import plan as planning
+from fastnn._core import phase_order
 
 from fastnn._core.clipping cimport find_scale, square_chunk
 from fastnn._core.fastnn cimport FNN_MAX_SLOTS, fnn_coefficients
@@ -39,7 +39,7 @@ def update_arena(optimizer, real[::1] values, const real[::1] gradients, real[:,
     cdef real *slots[FNN_MAX_SLOTS]
     cdef unsigned int float_state
     cdef Py_ssize_t k, chunk
-    cdef Py_ssize_t n = values.shape[0], chunk_size = planning.NORM_CHUNK
+    cdef Py_ssize_t n = values.shape[0], chunk_size = phase_order.NORM_CHUNK
     cdef double squares = 0, scale = 1
     for k in range(FNN_MAX_SLOTS):
         slots[k] = &state[k, 0] if k < state.shape[0] else NULL
