@@ -10,6 +10,8 @@ from fastnn._core.plan_structs import Plan
 _Array = NDArray[np.floating[Any]]
 _Labels = NDArray[np.int32]
 
+VERDICTS: tuple[str, ...]
+
 def has_openmp() -> bool: ...
 
 @disjoint_base
