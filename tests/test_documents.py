@@ -25,16 +25,16 @@ def run(code, folder):
 
 
 def test_the_example_prints_what_the_readme_says(tmp_path):
-    example, _ = list_blocks("python")
+    example, *_ = list_blocks("python")
     assert len(example.splitlines()) <= 15
     assert [run(example, tmp_path)] == list_blocks("text")
 
 
-def test_the_loop_written_out_runs(tmp_path):
-    example, loop = list_blocks("python")
+def test_the_loop_written_out_and_the_layer_by_itself_run(tmp_path):
+    example, loop, layer = list_blocks("python")
     load_data = example.partition("\nnet = ")[0]
     score = "\nassert net.evaluate(X_test, y_test)['accuracy'] > 0.8"
-    run(f"{load_data}\n{loop}{score}", tmp_path)
+    run(f"{load_data}\n{loop}{score}\n{layer}assert dx.shape == X.shape", tmp_path)
 
 
 def test_the_readme_begins_with_two_commands_of_one_line():

@@ -171,6 +171,12 @@ def test_each_forward_draws_the_mask_of_the_next_step():
         np.testing.assert_array_equal(layer.forward(np.ones((5, 70))), exact)
         np.testing.assert_array_equal(layer.backward(np.ones((5, 70))), exact)
     np.testing.assert_array_equal(layer.forward(np.ones((5, 70)), training=False), 1)
+    layer = Dropout(0.3)
+    net = fastnn.Network([layer, Dense(2)], n_features=70, seed=9, dtype="float64")
+    for _ in range(2):  # a network that starts over starts over with its masks
+        exact = oracle.draw_mask(9, 0, 0, 5, 70, 0.3)
+        np.testing.assert_array_equal(layer.forward(np.ones((5, 70))), exact)
+        net.reset()
 
 
 def test_what_is_handed_over_is_copied_and_backward_may_be_repeated():

@@ -216,3 +216,21 @@ def test_one_cycle_of_rates_and_momenta(ours, theirs):
     np.testing.assert_allclose(history.learning_rate, rates, rtol=1e-12)
     np.testing.assert_allclose(history.momentum, momenta, rtol=1e-12)
     assert_near(net.parameter_vector, parameters, FREE_ROOM, repr(ours))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_learnt_slopes(dtype):
+    """Of PReLU: outputs, and gradients by weights, biases, slopes and inputs."""
+    layer, rng = fastnn.Dense(9, "prelu").build(6, dtype=dtype), np.random.default_rng(3)
+    for _ in range(N_STEPS):
+        layer.slope, layer.bias = rng.standard_normal((2, 9)).astype("float32")
+        x = rng.standard_normal((7, 6)).astype("float32").astype(float)
+        dh = rng.standard_normal((7, 9)).astype("float32").astype(float)
+        values = [torch.tensor(value.astype(float), requires_grad=True)
+                  for value in (x, layer.weight, layer.bias, layer.slope)]  # fmt: skip
+        h = torch.nn.functional.prelu(values[0] @ values[1] + values[2], values[3])
+        h.backward(torch.tensor(dh))
+        assert_near(layer.forward(x), h.detach(), ROOM[dtype], "output")
+        found = [layer.backward(dh), layer.weight_grad, layer.bias_grad, layer.slope_grad]
+        for mine, other in zip(found, values, strict=True):
+            assert_near(mine, other.grad, ROOM[dtype], "gradient")

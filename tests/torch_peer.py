@@ -42,7 +42,7 @@ ACTIVATIONS: dict[str, Callable] = {
     "tanh": torch.tanh,
     "softmax": lambda z: torch.softmax(z, -1),
 }
-# A derivative of our own choice; explodes in a stack; has a parameter of its own.
+# A derivative of our own choice; explodes in a stack; learns (test_learnt_slopes).
 NO_ACTIVATION = {"sign", "exponential", "prelu"}
 KINKED_ACTIVATIONS = {"relu", "leaky_relu", "elu", "selu", "hard_sigmoid"}
 RUNAWAY_ACTIVATIONS = {"log_softmax"}  # layers of it diverge here in any free steps
