@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import numbers
 
 import numpy as np
 
-from fastnn import _scaling, _threads, _validate, _weights
-from fastnn._core.kernels import find_nonfinite, shuffle_indices
+from fastnn import _scaling, _validate, _weights
+from fastnn._core.kernels import shuffle_indices
 from fastnn._scaling import Scaling
 
 DEFAULT_BATCH_SIZE = 32
@@ -33,8 +32,6 @@ class FitData:
     weights : float64 ndarray (n_rows,) or None
     validation : (X, labels, targets) or None
     classes : ndarray or None
-    magnitude : float
-        Sum of the magnitudes in X, or more.
     input_scaling, target_scaling : Scaling or None
         The network's, or fitted to the training rows where it has none yet.
     """
@@ -43,7 +40,7 @@ class FitData:
         self, net, X, y, classes, validation, sample_weight=None, class_weight=None
     ) -> None:
         self._net = net
-        X, own = net._check_unscaled(X, find=self._scan)
+        X, own = net._check_unscaled(X)
         labels, targets, self.classes = net._check_y(y, len(X), classes)
         weights = _weights.as_weights(sample_weight, len(X))
         held_out = None
@@ -57,11 +54,6 @@ class FitData:
             held_out = self._check_validation(validation, X.shape[1])
         self.weights = _weights.combine(weights, class_weight, labels, self.classes)
         self._scale(X, own, labels, targets, held_out)
-
-    def _scan(self, array) -> int:
-        """Index of the first NaN or infinity, or -1; one pass where all is fine."""
-        self.magnitude = _threads.find_magnitude(array, self._net.n_threads)
-        return -1 if math.isfinite(self.magnitude) else find_nonfinite(array)
 
     def _check_validation(self, validation, n_features: int):
         if not isinstance(validation, (tuple, list)) or len(validation) != 2:
@@ -82,7 +74,7 @@ class FitData:
             self.input_scaling = _scaling.fit_scaling(net.scale_inputs, X, "X")
         if net.scale_targets and self.target_scaling is None:
             self.target_scaling = _scaling.fit_scaling(net.scale_targets, targets, "y")
-        self.X = scale(X, self.input_scaling, net.dtype, "X", own, self._scan)
+        self.X = scale(X, self.input_scaling, net.dtype, "X", own)
         self.labels, self.targets = labels, scale(targets, self.target_scaling, net.dtype, "y")
         self.validation = held_out
         if held_out is not None:
@@ -92,15 +84,12 @@ class FitData:
             self.validation = (X, labels, targets)
 
 
-def scale(
-    X, scaling: Scaling | None, dtype: str, name: str, own: bool = False, find=find_nonfinite
-):
+def scale(X, scaling: Scaling | None, dtype: str, name: str, own: bool = False):
     """Checked numbers as the layers see them; in place where X is a copy of one's own."""
     if scaling is None or X is None:
         return X
     out = X if own and X.dtype == dtype else None
-    scaled = scaling.apply(X, dtype, out)
-    return _validate.as_matrix(scaled, f"{name}, scaled,", dtype, find=find)
+    return _validate.as_matrix(scaling.apply(X, dtype, out), f"{name}, scaled,", dtype)
 
 
 def split_rows(share, n_rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

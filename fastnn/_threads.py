@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import math
 import os
 import threading
 
@@ -48,24 +47,19 @@ def check_n_threads(n_threads: int | None) -> int | None:
     return n_threads
 
 
-def find_magnitude(array, n_threads: int | None) -> float:
-    """Sum of the magnitudes in a vector; memory is read by several threads.
-
-    NaN or infinite where the vector holds one of these, or where the sum is too large.
-    """
+def find_nonfinite(array, n_threads: int | None) -> int:
+    """Index of the first NaN or infinity of a vector, or -1; memory is read by several threads."""
     n_parts = n_threads or count_available()
     if n_parts == 1 or array.size < _PARALLEL_SCAN:
-        return kernels.find_magnitude(array)
+        return kernels.find_nonfinite(array)
     parts = np.array_split(array, n_parts)
     with concurrent.futures.ThreadPoolExecutor(n_parts - 1) as pool:
-        others = pool.map(kernels.find_magnitude, parts[1:])
-        return kernels.find_magnitude(parts[0]) + sum(others)
-
-
-def find_nonfinite(array, n_threads: int | None) -> int:
-    """Index of the first NaN or infinity of a vector, or -1."""
-    is_finite = math.isfinite(find_magnitude(array, n_threads))
-    return -1 if is_finite else kernels.find_nonfinite(array)
+        others = pool.map(kernels.find_nonfinite, parts[1:])
+        found = [kernels.find_nonfinite(parts[0]), *others]
+    starts = np.cumsum([0, *map(len, parts[:-1])])
+    return min(
+        (int(start) + i for start, i in zip(starts, found, strict=True) if i >= 0), default=-1
+    )
 
 
 class _BlasLimit:

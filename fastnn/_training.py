@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import warnings
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,6 +12,15 @@ from fastnn.divergence import DivergenceError, DivergenceWarning, describe_rise
 
 # A row of coefficients for each step: in one call of the engine no more than 20 MB of them.
 MAX_STEPS_PER_CALL = 1 << 18
+
+
+class _State(NamedTuple):
+    """All that steps change."""
+
+    position: int
+    weights: dict
+    optimizer: dict
+    n_rows: int  # of history, since the call began
 
 
 class Training:
@@ -101,7 +109,6 @@ class Training:
             data.labels,
             data.targets,
             data.weights,
-            magnitude=data.magnitude,
             batch_size=self._batch_size,
             seed=net.seed,
             shuffle=shuffle,
@@ -207,46 +214,91 @@ class Training:
             bar.update()
 
     def _run_steps(self, n_steps: int) -> list[dict[str, Any]]:
-        """Train, and describe the epochs that ended.
-
-        The engine stops before a step that may leave a parameter that is not finite. Such a step is
-        made alone, so that it can be taken back.
-        """
-        end, guarded = self.position + n_steps, True
+        """Train, and describe the epochs that ended."""
         rows: list[dict[str, Any]] = []
+        before = self._copy_state(rows)
         try:
-            while self.position < end:
-                self._call_engine(end - self.position if guarded else 1, guarded, rows)
-                guarded = not guarded
+            if not self._call_engine(n_steps, rows):
+                raise self._find_divergence(before, rows)
         except (DivergenceError, KeyboardInterrupt):
+            if not self._is_finite():  # interrupted before the divergence was found
+                self._restore_state(before, rows)
             if self._validation is None:  # else a row would lack its columns
                 self.history.epochs += rows
             raise
         return rows
 
-    def _call_engine(self, n_steps: int, guarded: bool, rows: list) -> None:
-        """Train in packed weights and bring them back, whatever happens in between."""
+    def _call_engine(self, n_steps: int, rows: list) -> bool:
+        """Train in packed weights and bring them back, whatever happens in between.
+
+        False where a loss, a parameter, or what the optimizer keeps is no longer finite.
+        """
         engine, optimizer, first = self._engine, self.optimizer, self.position
-        before = self.net._copy_state(), optimizer.state_dict(), len(rows)
         rates, momenta = self._list_rates(first, n_steps), self._list_momenta(first, n_steps)
         table = optimizer.list_coefficients(n_steps, rates, momenta)
-        magnitude = self._measure() if guarded else None
         self._binding.pack()
         try:
-            verdict = _threads.run_interruptibly(
-                lambda: engine.run_steps(first, n_steps, optimizer.kernel, table, magnitude),
+            has_loss = _threads.run_interruptibly(
+                lambda: engine.run_steps(first, n_steps, optimizer.kernel, table),
                 engine.request_stop,
             )
         finally:
             self._binding.unpack()
-            self._take_steps(engine.n_steps_done)
+            self._count_steps(engine.n_steps_done)
             rows += self._describe_epochs(first // self.steps_per_epoch)
-        if verdict == "diverged":
-            raise self._describe_divergence(self.position)
-        if not math.isfinite(self._measure()):
-            error = self._describe_divergence(self.position - 1)
-            self._take_back(before, rows)
-            raise error
+        return has_loss and self._is_finite()
+
+    def _find_divergence(self, before, rows: list) -> DivergenceError:
+        """Stand in front of the first step that leaves something not finite, and describe it.
+
+        What is not finite once stays so, and a run has the same bits wherever it is cut: so the
+        steps are made anew, and the last good one found by halving. Fits that do not diverge pay
+        nothing for it.
+        """
+        n_good, n_bad = 0, self.position - before.position
+        if self._is_finite():  # the next step was not made, as its loss was none
+            return self._describe_divergence(self.position)
+        self._restore_state(before, rows)
+        while n_bad - n_good > 1:
+            middle, good = (n_good + n_bad) // 2, self._copy_state(rows)
+            if self._call_engine(middle - n_good, rows):
+                n_good = middle
+            else:
+                self._restore_state(good, rows)
+                n_bad = middle
+        good = self._copy_state(rows)
+        self._call_engine(1, rows)
+        error = self._describe_divergence(good.position)
+        self._restore_state(good, rows)
+        return error
+
+    def _copy_state(self, rows: list) -> _State:
+        net, optimizer = self.net, self.optimizer
+        return _State(self.position, net._copy_state(), optimizer.state_dict(), len(rows))
+
+    def _restore_state(self, state: _State, rows: list) -> None:
+        self._count_steps(state.position - self.position)
+        self.net._restore_state(state.weights)
+        self.optimizer.load_state_dict(state.optimizer)
+        del rows[state.n_rows :]
+
+    def _count_steps(self, n_steps: int) -> None:
+        """Steps that were made, or, if negative, taken back."""
+        self.optimizer.steps += n_steps
+        self.position += n_steps
+        self.net._epoch = self.position // self.steps_per_epoch
+        self.net._step = self.position % 2**32
+
+    def _is_finite(self) -> bool:
+        """Whether all that a step changes is finite."""
+        parameters = self.net._parameters
+        arrays = (parameters.values, parameters.running, *self._slots)
+        return all(_threads.find_nonfinite(a, self.net.n_threads) < 0 for a in arrays)
+
+    @property
+    def _slots(self):
+        """What the optimizer keeps, (n_parameters,) each."""
+        return self.optimizer.bind(len(self.net._parameters.values), self.net.dtype)
 
     def _describe_epochs(self, first: int) -> list[dict[str, Any]]:
         """A row of history for each epoch that ended in the last call of the engine."""
@@ -259,33 +311,6 @@ class Training:
             }
             for i, (loss, seconds) in enumerate(self._engine.epochs_done, first)
         ]
-
-    def _take_steps(self, n_steps: int) -> None:
-        """Count steps that were made, or, if negative, taken back."""
-        self.optimizer.steps += n_steps
-        self.position += n_steps
-        self.net._epoch = self.position // self.steps_per_epoch
-        self.net._step = self.position % 2**32
-
-    def _take_back(self, before, rows: list) -> None:
-        weights, state, n_rows = before
-        self._take_steps(state["steps"] - self.optimizer.steps)
-        self.net._restore_state(weights)
-        self.optimizer.load_state_dict(state)
-        del rows[n_rows:]
-
-    @property
-    def _slots(self):
-        """What the optimizer keeps, (n_parameters,) each."""
-        return self.optimizer.bind(len(self.net._parameters.values), self.net.dtype)
-
-    def _measure(self) -> float:
-        """Sum of the magnitudes of all that a step changes."""
-        parameters = self.net._parameters
-        return sum(
-            _threads.find_magnitude(array, self.net.n_threads)
-            for array in (parameters.values, parameters.running, *self._slots)
-        )
 
     def _list_rates(self, position: int, n_steps: int):
         """Learning rates of steps: an array, or one number for all."""

@@ -172,16 +172,14 @@ class Network(Fitting, Stack):
 
     # --- checks --------------------------------------------------------------------------------
 
-    def _check_unscaled(self, X, name: str = "X", n_features: int | None = None, find=None):
+    def _check_unscaled(self, X, name: str = "X", n_features: int | None = None):
         """X as it came, and whether it is a copy; in float64 where scaling needs all its digits."""
 
-        def find_nonfinite(array):
+        def find(array):
             return _threads.find_nonfinite(array, self.n_threads)
 
         dtype = _scaling.choose_dtype(X, name) if self.scale_inputs else self.dtype
-        matrix = _validate.as_matrix(
-            X, name, dtype, n_features or self.n_features, find=find or find_nonfinite
-        )
+        matrix = _validate.as_matrix(X, name, dtype, n_features or self.n_features, find=find)
         return matrix, _scaling.is_own(matrix, X)
 
     def _check_input(self, X) -> np.ndarray:

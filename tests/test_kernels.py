@@ -100,27 +100,6 @@ def test_find_nonfinite(isa, dtype, rng):
     assert kernels.find_nonfinite(np.empty(0, dtype)) == -1
 
 
-def test_sum_magnitudes(isa, dtype, rng):
-    """NaN and infinity included; of a block, what lies beside it is not read."""
-    for rows in [1, 2, 7]:
-        for cols in SIDES:
-            block = Guarded(rng.standard_normal((rows, cols)).astype(dtype)).view
-            exact = np.abs(block.astype(float)).sum()
-            assert abs(probes.sum_magnitudes(block) - exact) <= 1e3 * np.finfo(dtype).eps * exact
-    for n in [*SIDES, 4095, 4096, 4097, 10_000]:
-        x = rng.standard_normal(n).astype(dtype)
-        exact = np.abs(x.astype(float)).sum()
-        assert abs(kernels.find_magnitude(x) - exact) <= 1e3 * np.finfo(dtype).eps * exact
-        for bad in [np.nan, np.inf, -np.inf]:
-            for place in {0, n // 2, n - 1}:
-                y = x.copy()
-                y[place] = bad
-                assert not np.isfinite(kernels.find_magnitude(y))
-    assert kernels.find_magnitude(np.empty(0, dtype)) == 0
-    largest = np.full(5000, np.finfo(dtype).max)
-    assert kernels.find_magnitude(largest) == np.inf
-
-
 def test_select_isa_refuses_what_is_not_there():
     before = kernels.get_isa()
     with pytest.raises(ValueError, match=r"FASTNN_ISA is 'mmx'.*scalar"):

@@ -125,10 +125,6 @@ def list_touched(made, phase, start, stop):
     if phase.kind == "bias":
         outputs = mask(n_out, (start, stop))
         return [(delta, (every_row, outputs), False), (b, (outputs,), True)]
-    if phase.kind == "measure":
-        if phase.axis == "outputs":
-            rows, outputs = every_row, mask(n_out, (start, stop))
-        return [(a, (rows, outputs), False), (delta, (rows, outputs), False)]
     assert phase.kind == "transpose"
     inputs = own_inputs(layer, start, stop)
     return [(w, (inputs, outputs), False), (wt, (inputs, outputs), True)]
@@ -170,8 +166,6 @@ def check_coverage(made):
     """What each phase writes it writes whole, and every number once."""
     for phase in made.forward + made.backward:
         written = [entry[1:3] for entry in list_by_thread(made, phase) if entry[3]]
-        if phase.kind == "measure":
-            written = [entry[1:3] for entry in list_by_thread(made, phase) if entry[1][0] == "a"]
         buffers, boxes = {buffer for buffer, _ in written}, [box for _, box in written]
         assert len(buffers) == 1
         size = np.prod([len(axis) for axis in boxes[0]])

@@ -93,4 +93,4 @@ def test_layers_without_parameters_before_them_have_no_input_gradient():
         LayerShape(70, 70, "relu", False, index=1),
     ]
     kinds = {phase.kind for phase in make(shapes).backward}
-    assert kinds == {"measure", "weight", "bias"}
+    assert kinds == {"weight", "bias"}

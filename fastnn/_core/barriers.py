@@ -64,7 +64,7 @@ def list_accesses(phase: Phase, layers) -> list[tuple[str, str, tuple[int, ...],
         ]
     if kind == "loss":
         return [access("a", i, "rows"), access("delta", i, "rows", writes=True)]
-    if kind in ("transform", "transform_backward", "differentiate", "gain", "track", "measure"):
+    if kind in ("transform", "transform_backward", "differentiate", "gain", "track"):
         return list_transform_accesses(kind, layers[i].shape, i, before, own_outputs, bounds)
     if kind == "backward_input":
         source = "w" if layers[i].blas else "wt"
@@ -120,7 +120,6 @@ def list_transform_accesses(kind: str, shape, i: int, before: str, axis: str, bo
         "differentiate": ([f"a{i}"], [f"delta{i}"]),
         "gain": ([f"delta{i}", f"statistics{i}"], [f"w{i}", f"dw{i}"]),
         "track": ([f"statistics{i}"], []),
-        "measure": ([f"a{i}", f"delta{i}"], []),
     }
     read, written = read_and_written[kind]
     found = [(buffer, axis, bounds, False) for buffer in read]

@@ -10,8 +10,6 @@ from fastnn._core.plan_structs import Plan
 _Array = NDArray[np.floating[Any]]
 _Labels = NDArray[np.int32]
 
-VERDICTS: tuple[str, ...]
-
 def has_openmp() -> bool: ...
 
 @disjoint_base
@@ -41,7 +39,6 @@ class Engine:
         targets: _Array | None,
         weights: NDArray[np.float64] | None = None,
         *,
-        magnitude: float,
         batch_size: int,
         seed: int,
         shuffle: bool,
@@ -52,8 +49,7 @@ class Engine:
         n_steps: int,
         optimizer: str,
         coefficients: NDArray[np.float64],
-        magnitude: float | None,
-    ) -> tuple[list[float], list[float], str]: ...
+    ) -> bool: ...
     def compute_loss(self, start: int, stop: int) -> float: ...
     def forward(
         self,

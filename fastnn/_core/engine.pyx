@@ -20,11 +20,9 @@ from fastnn._core.plan_structs import count_chunks
 from fastnn._core.binding cimport Binding, address
 from fastnn._core.explicit cimport run_once
 from fastnn._core.fastnn cimport FNN_N_COEFFICIENTS, fnn_coefficients
-from fastnn._core.phase_lists cimport FINITE, SUMS_PER_THREAD, Phases, fnn_barrier
+from fastnn._core.phase_lists cimport Phases, fnn_barrier
 from fastnn._core.structs cimport Step, set_scale, sum_weights
 from fastnn._core.worker cimport Run, work_in_parallel
-
-VERDICTS = ("finite", "doubtful", "diverged")
 
 cdef extern from "threads.h" nogil:
     double fnn_read_clock()
@@ -114,8 +112,7 @@ cdef class Engine:
         """End a run in another thread after its current step."""
         self.stop_flag[0] = 1
 
-    def load_data(self, x, labels, targets, weights=None, *, magnitude, batch_size, seed,
-                  shuffle):
+    def load_data(self, x, labels, targets, weights=None, *, batch_size, seed, shuffle):
         """Take the data that `run_steps` trains on.
 
         Parameters
@@ -126,8 +123,6 @@ cdef class Engine:
         targets : ndarray (n_rows, n_out) or None
             One of the two.
         weights : float64 ndarray (n_rows,), optional, at least one of them more than 0
-        magnitude : float
-            Sum of the magnitudes in `x`, or more.
         """
         cdef Run *run = &self.run
         n_rows = len(x)
@@ -135,10 +130,8 @@ cdef class Engine:
         pointers = np.empty((2, n_rows), dtype=np.uintp)
         epoch_labels = np.empty(n_rows, dtype=np.int32)
         epoch_weights = None if weights is None else np.empty(n_rows)
-        magnitudes = np.empty((2, self.binding.plan.n_threads, SUMS_PER_THREAD))
         self.epoch_losses = np.zeros(n_rows)
-        self.data = (x, labels, targets, weights, order, pointers, epoch_labels, epoch_weights,
-                     magnitudes)
+        self.data = (x, labels, targets, weights, order, pointers, epoch_labels, epoch_weights)
         self.step.seed = seed
         run.full = self.full.todo
         run.last = self.last.todo
@@ -167,15 +160,9 @@ cdef class Engine:
         run.stop = <Py_ssize_t *>address(self.stop_flag)
         run.laid_out = -1
         run.elapsed = 0
-        run.guard.data = magnitude
-        run.guard.penalty = max(
-            2 * layer.shape.l2 + layer.shape.l1 for layer in self.binding.plan.layers
-        )
-        run.guard.limit = float(np.finfo(self.binding.dtype).max) / 4
-        run.guard.magnitudes = <double *>address(magnitudes)
 
     def run_steps(self, Py_ssize_t first, Py_ssize_t n_steps, optimizer,
-                  const double[:, ::1] coefficients, magnitude):
+                  const double[:, ::1] coefficients):
         """Train for some steps, without the GIL; whole epochs and parts of epochs alike.
 
         However many calls a run is cut into, it gives the same bits.
@@ -190,18 +177,13 @@ cdef class Engine:
             Name from optimizers.def.
         coefficients : float64 ndarray (n_steps or 1, n_coefficients)
             Of the optimizer, for each of these steps; one row serves all.
-        magnitude : float or None
-            No parameter, and nothing that the optimizer keeps of it, is larger. From it follows
-            before each step whether all of them will still be finite after it. None: nothing is
-            asked but whether the loss is.
 
         Returns
         -------
-        str
-            On the step that ended the run before it changed anything, after the `n_steps_done` that
-            were done: "diverged" where a row's loss is NaN or infinite, "doubtful" where the
-            parameters after it may be. "finite" where none did: then all steps were done, unless
-            `request_stop` came between.
+        bool
+            False where the step after the `n_steps_done` that were done gave a row a loss that is
+            NaN or infinite: it ended the run before it changed anything. True where none did; then
+            all steps were done, unless `request_stop` came between.
         """
         cdef Run *run = &self.run
         self.n_steps_done, self.epochs_done = 0, []  # until the end: it may not get there
@@ -223,9 +205,7 @@ cdef class Engine:
         run.n_epochs_done = 0
         memset(&run.barrier, 0, sizeof(fnn_barrier))
         run.last_step = -1
-        run.verdict = FINITE
-        run.guard.active = magnitude is not None
-        run.guard.start = run.guard.bound = magnitude or 0.0
+        run.diverged = False
         run.wrong_team = False
         run.clock = fnn_read_clock()
         with nogil:
@@ -238,7 +218,7 @@ cdef class Engine:
         check_team(run.wrong_team, run.n_threads)
         self.n_steps_done = run.n_steps_done
         self.epochs_done = per_epoch[:, : run.n_epochs_done].T.tolist()
-        return VERDICTS[run.verdict]
+        return not run.diverged
 
     def compute_loss(self, Py_ssize_t start, Py_ssize_t stop):
         """Loss of the rows start..stop of this epoch, as they were when they were trained on."""

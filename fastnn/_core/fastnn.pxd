@@ -47,7 +47,7 @@ cdef extern from "fastnn.h" nogil:
         const char *name
         int n_slots
     ctypedef struct fnn_coefficients:
-        double rate, keep, decay, norm
+        double rate, keep, norm
     const fnn_activation_info fnn_activations[]
     const fnn_loss_info fnn_losses[]
     const fnn_optimizer_info fnn_optimizers[]
@@ -139,8 +139,6 @@ cdef extern from "fastnn.h" nogil:
                               const float *squares, double limit) noexcept nogil
         double (*sum_squares)(const float *x, Py_ssize_t n) noexcept nogil
         Py_ssize_t (*find_nonfinite)(const float *x, Py_ssize_t n) noexcept nogil
-        double (*sum_magnitudes)(const float *x, Py_ssize_t stride, Py_ssize_t rows,
-                                 Py_ssize_t cols) noexcept nogil
         void (**function)(const float *x, float *y, Py_ssize_t n) noexcept nogil
 
     ctypedef struct fnn_loss_args_f64:
@@ -222,8 +220,6 @@ cdef extern from "fastnn.h" nogil:
                               const double *squares, double limit) noexcept nogil
         double (*sum_squares)(const double *x, Py_ssize_t n) noexcept nogil
         Py_ssize_t (*find_nonfinite)(const double *x, Py_ssize_t n) noexcept nogil
-        double (*sum_magnitudes)(const double *x, Py_ssize_t stride, Py_ssize_t rows,
-                                 Py_ssize_t cols) noexcept nogil
         void (**function)(const double *x, double *y, Py_ssize_t n) noexcept nogil
 
     const fnn_kernels_f32 *fnn_find_kernels_f32(int isa)

@@ -244,11 +244,3 @@ cdef inline void limit_columns(
         kernels.f32.limit_columns(w, stride, rows, cols, squares, limit)
     else:
         kernels.f64.limit_columns(w, stride, rows, cols, squares, limit)
-
-
-cdef inline double sum_magnitudes(const Kernels *kernels, const real *x, Py_ssize_t stride,
-                                  Py_ssize_t rows, Py_ssize_t cols) noexcept nogil:
-    if real is float:
-        return kernels.f32.sum_magnitudes(x, stride, rows, cols)
-    else:
-        return kernels.f64.sum_magnitudes(x, stride, rows, cols)

@@ -182,21 +182,6 @@ def find_nonfinite(const real[::1] x):
     return found
 
 
-def find_magnitude(const real[::1] x):
-    """Sum of the magnitudes in `x`; NaN or infinite where it holds a NaN or an infinity.
-
-    So it is where the sum of a block of finite numbers is too large for their type.
-    """
-    cdef double total = 0
-    cdef Py_ssize_t start, block = 4096  # of which the sum is kept in lanes of x's type
-    if x.shape[0]:
-        with nogil:
-            for start from 0 <= start < x.shape[0] by block:
-                total += sum_magnitudes(&chosen_kernels, &x[start], 0, 1,
-                                        min(block, x.shape[0] - start))
-    return total
-
-
 def fill_uniform(uint64_t seed, uint32_t stream, double low, double high, Py_ssize_t n):
     """`n` float64 numbers uniform in [low, high): a function of (seed, stream, index) alone."""
     numbers = np.empty(n)

@@ -4,19 +4,14 @@ import numpy as np
 
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cython.parallel cimport parallel, threadid
-from libc.math cimport fabs
 from libc.stdint cimport uintptr_t
 from libc.string cimport memset
 
 from fastnn._core import phases as phase_names
 
-from fastnn._core.fastnn cimport fnn_coefficients
 from fastnn._core.kernels cimport flush_denormals, real, restore_float_state
 from fastnn._core.phases cimport run_phase
 from fastnn._core.structs cimport Step
-
-cdef enum:
-    HEADROOM = 1000000
 
 
 cdef class Phases:
@@ -27,7 +22,7 @@ cdef class Phases:
     phases : sequence of Phase
     n_threads : int
     guarded : int
-        The phase that is not begun unless the step is known to be finite; -1 for none.
+        The phase that is not begun when a loss is not finite; -1 for none.
     """
 
     def __cinit__(self, phases, n_threads, guarded=-1):
@@ -51,7 +46,7 @@ cdef class Phases:
 
 
 def join_phases(plan):
-    """The phases of a step, no parameter of which is touched before the step is judged."""
+    """The phases of a step, no parameter of which is touched after a loss that is not finite."""
     return Phases(plan.forward + plan.backward, plan.n_threads, plan.guarded)
 
 
@@ -62,72 +57,32 @@ cdef bint are_finite(const double *losses, Py_ssize_t n) noexcept nogil:
     return n_bad == 0
 
 
-cdef int judge(Guard *guard, const Step *step, int n_threads) noexcept nogil:
-    """What is known of a step once all its deltas are there; each thread comes to the same.
+cdef bint run_phases(const PhaseList *todo, fnn_barrier *barrier, const Step *step,
+                     const real *const *x_rows, int thread) noexcept nogil:
+    """All phases of `todo`, this thread's slice of each.
 
-    An element of a gradient is a sum over the batch of a * delta, and so no more than the sum of
-    all |a| times that of all |delta|. A step of any optimizer changes a parameter, or what it keeps
-    of it, by less than a square of the gradients (Adam's second moment) or a multiple of the rate:
-    HEADROOM covers momentum up to 1 - 1e-6 and second moments up to 1 - 1e-12. The bound is many
-    orders of magnitude too large, and still far below what overflows unless training diverges.
-    A decay that multiplies the weights by less than -1 makes them grow without any gradient.
-    """
-    cdef const fnn_coefficients *coefficients = step.coefficients
-    cdef const double *sums = guard.magnitudes
-    cdef double activations = 1 + guard.data, deltas = 0, gradient, decay, growth
-    cdef int thread
-    if not are_finite(step.row_loss, step.batch):
-        return DIVERGED
-    if not guard.active:
-        return FINITE
-    sums += (step.number & 1) * n_threads * SUMS_PER_THREAD
-    for thread in range(n_threads):
-        activations += sums[thread * SUMS_PER_THREAD]
-        deltas += sums[thread * SUMS_PER_THREAD + 1]
-    decay = coefficients.decay + guard.penalty
-    gradient = activations * (1 + deltas) + decay * guard.start
-    growth = HEADROOM * (1 + coefficients.rate) * gradient * gradient
-    decay = max(coefficients.rate * decay, fabs(coefficients.keep))
-    if decay > 1:
-        growth += decay * guard.bound
-    guard.bound += growth
-    return FINITE if guard.bound < guard.limit else DOUBTFUL
-
-
-cdef int run_phases(const PhaseList *todo, fnn_barrier *barrier, Guard *guard, Step *step,
-                    const real *const *x_rows, int thread) noexcept nogil:
-    """All phases of `todo`, this thread's slice of each; the verdict on the step.
-
-    Where that is not FINITE, the phases from `todo.guarded` on are left out, so that no parameter
-    is touched. The plan has a barrier there, behind which all threads see all losses and sums, and
-    decide alike. The sums of the step before may still be read when this one begins.
+    False where a row's loss is not finite: then the phases from `todo.guarded` on are left out, so
+    that no parameter is touched. The plan has a barrier there, behind which all threads see all
+    losses, and decide alike.
     """
     cdef const Phase *phase
-    cdef int verdict
     cdef Py_ssize_t i
-    if guard != NULL:
-        i = (step.number & 1) * todo.n_threads + thread
-        step.magnitudes = guard.magnitudes + i * SUMS_PER_THREAD
-        step.magnitudes[0] = step.magnitudes[1] = 0
     for i in range(todo.n_phases):
         phase = todo.phases + i
         if phase.barrier:
             fnn_wait_for_all(barrier, todo.n_threads)
-        if i == todo.guarded:
-            verdict = judge(guard, step, todo.n_threads)
-            if verdict != FINITE:
-                return verdict
+        if i == todo.guarded and not are_finite(step.row_loss, step.batch):
+            return False
         if phase.bounds[thread] < phase.bounds[thread + 1]:
             run_phase(phase.kind, phase.axis, phase.layer, phase.bounds[thread],
                       phase.bounds[thread + 1], step, x_rows)
-    return FINITE
+    return True
 
 
-cdef void run_list_on(const PhaseList *todo, fnn_barrier *barrier, const Step *shared,
+cdef void run_list_on(const PhaseList *todo, fnn_barrier *barrier, const Step *step,
                       const real *const *x_rows, int thread) noexcept nogil:
     cdef unsigned int float_state = flush_denormals()
-    cdef Step step = shared[0]
-    run_phases(todo, barrier, NULL, &step, x_rows, thread)
+    run_phases(todo, barrier, step, x_rows, thread)
     restore_float_state(float_state)
 
 

@@ -65,8 +65,6 @@ def list_forward(layers, batch_size: int, n_threads: int, update: str) -> list[P
         else:
             written = ("rows", rows)
             phases.append(Phase("forward", i, *written))
-        if update != "none" and i + 1 < len(layers) and not layers[i + 1].input_gradient:
-            phases.append(Phase("measure", i, *written))  # as no delta will be computed
     phases.append(Phase("loss", len(layers) - 1, "rows", rows))
     return phases
 
@@ -90,13 +88,12 @@ def cut_transform(shape, written, rows, n_threads: int):
 def list_backward(layers, batch_size: int, n_threads: int, update: str):
     """Phases from the loss to all deltas, and phases from there to new weights.
 
-    The chain of deltas comes whole before the first weight changes: whether the step is finite is
-    known before anything is written.
+    The chain of deltas comes whole before the first weight changes, behind one barrier that serves
+    both the deltas and the losses, which are looked at there.
     """
     rows = cut_evenly(batch_size, n_threads)
-    last = ("rows", rows)
-    deltas = [Phase("measure", len(layers) - 1, *last)] if update != "none" else []
-    gradients, transposes = [], []
+    written = ("rows", rows)  # how the last phase shared out the delta that it left
+    deltas, gradients, transposes = [], [], []
     for i in reversed(range(len(layers))):
         layer = layers[i]
         if layer.shape.kind == "dense":
@@ -106,10 +103,8 @@ def list_backward(layers, batch_size: int, n_threads: int, update: str):
             gradients += list_tracking(i, layer, n_threads) if update != "none" else []
         if not layer.input_gradient:
             continue
-        phases, last = list_deltas(i, layer, layers[i - 1], last, rows, n_threads)
+        phases, written = list_deltas(i, layer, layers[i - 1], written, rows, n_threads)
         deltas += phases
-        if update != "none":
-            deltas.append(Phase("measure", i - 1, *last))
         if layer.shape.kind == "dense" and not layer.blas:
             inputs = cut_panels(layer.transposed_panels, n_threads)
             transposes.append(Phase("transpose", i, "inputs", inputs))

@@ -13,7 +13,7 @@ from fastnn._core.clipping cimport square_chunks, update_bias, update_weight
 from fastnn._core.deltas cimport backward_input, differentiate, transpose_block
 from fastnn._core.forward cimport forward_blas, forward_block, partial_sums, reduce_rows
 from fastnn._core.gradients cimport bias_block, gain_block, weight_blas, weight_block
-from fastnn._core.kernels cimport evaluate_loss, sum_magnitudes
+from fastnn._core.kernels cimport evaluate_loss
 from fastnn._core.max_norm cimport limit_norms, square_columns
 from fastnn._core.structs cimport (
     BACKWARD_INPUT,
@@ -27,7 +27,6 @@ from fastnn._core.structs cimport (
     INPUTS,
     LOSS,
     MAX_NORM,
-    MEASURE,
     PARTIAL,
     REDUCE,
     ROWS,
@@ -43,7 +42,7 @@ from fastnn._core.transforms cimport track_statistics, transform_backward, trans
 
 PHASE_KINDS = ("gather", "forward", "partial", "reduce", "loss", "backward_input", "weight",
                "bias", "transpose", "transform", "transform_backward",
-               "differentiate", "gain", "track", "measure", "gradient_norm", "update_weight",
+               "differentiate", "gain", "track", "gradient_norm", "update_weight",
                "update_bias", "column_squares", "max_norm")
 UPDATE_MODES = ("none", "fused", "blocked", "separate")
 AXES = ("rows", "inputs", "outputs", "chunks")
@@ -64,16 +63,6 @@ cdef void loss_rows(const Step *step, const Layer *layer, Py_ssize_t start, Py_s
                   labels, targets, weights, &step.settings, step.scale, step.row_loss + start)
     if not step.merged:
         differentiate(step.kernels, layer, start, stop - start, 0, layer.n_out, delta)
-
-
-cdef void measure_block(const Step *step, const Layer *layer, Py_ssize_t row, Py_ssize_t rows,
-                        Py_ssize_t column, Py_ssize_t cols, const real *tag) noexcept nogil:
-    """Add |a| and |delta| of a block to this thread's sums, while it is in cache."""
-    cdef Py_ssize_t offset = row * layer.stride + column
-    step.magnitudes[0] += sum_magnitudes(
-        step.kernels, <const real *>layer.output + offset, layer.stride, rows, cols)
-    step.magnitudes[1] += sum_magnitudes(
-        step.kernels, <const real *>layer.delta + offset, layer.stride, rows, cols)
 
 
 # --- dispatch --------------------------------------------------------------------------------
@@ -136,10 +125,6 @@ cdef void run_phase(int kind, int axis, int layer_index, Py_ssize_t start, Py_ss
         limit_norms(step, layer, axis, start, stop, x)
     elif kind == TRACK:
         track_statistics(step, layer, start, stop, x)
-    elif kind == MEASURE and axis == ROWS:
-        measure_block(step, layer, start, stop - start, 0, layer.n_out, x)
-    elif kind == MEASURE:
-        measure_block(step, layer, 0, step.batch, start, stop - start, x)
     elif kind == DIFFERENTIATE:
         differentiate(kernels, layer, start, stop - start, 0, layer.n_out, x)
     elif kind == TRANSFORM and axis == ROWS:

@@ -65,7 +65,7 @@ class Plan:
     """All of it. `forward` and `backward` are run in this order at every step.
 
     `guarded` is the first phase, counted over both, that changes a parameter or what an optimizer
-    or a norm keeps; before it, behind a barrier, a step is known to be finite.
+    or a norm keeps; before it, behind a barrier, all losses are known to be finite.
     """
 
     dtype: str

@@ -315,8 +315,3 @@ def column_sums(const real[:, :] d, real[::1] out, double alpha, double beta):
     check(d.shape[1] == out.shape[0], "d and out")
     wrapped.column_sums(active_kernels(), &d[0, 0], stride_of(d), d.shape[0], d.shape[1],
                         &out[0], <real>alpha, <real>beta)
-
-
-def sum_magnitudes(const real[:, :] x):
-    """Sum of |x|."""
-    return wrapped.sum_magnitudes(active_kernels(), &x[0, 0], stride_of(x), x.shape[0], x.shape[1])

@@ -33,7 +33,6 @@ cdef enum PhaseKind:
     DIFFERENTIATE
     GAIN
     TRACK
-    MEASURE
     GRADIENT_NORM
     UPDATE_WEIGHT
     UPDATE_BIAS
@@ -121,7 +120,6 @@ ctypedef struct Step:
     uint32_t number              # of the step, for the masks
     const fnn_coefficients *coefficients  # of the optimizer at this step
     double gradient_scale        # factor of all gradients; 1: none
-    double *magnitudes           # of this thread: sums of |a| and |delta| in this step
     void *block                  # scratch of this thread: dW of `update_block` rows of a panel
     void *values                 # all parameters, their gradients, and the optimizer's state:
     void *gradients              # arenas of `n_parameters` each, all laid out alike

@@ -2,7 +2,7 @@
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from fastnn._core.fastnn cimport fnn_coefficients
 from fastnn._core.kernels cimport real
-from fastnn._core.phase_lists cimport Guard, PhaseList, fnn_barrier
+from fastnn._core.phase_lists cimport PhaseList, fnn_barrier
 from fastnn._core.structs cimport Step
 
 ctypedef struct Run:
@@ -10,7 +10,6 @@ ctypedef struct Run:
     Step step                  # template of a step with a full batch
     PhaseList full, last       # phases of a full step, and of the shorter one that ends an epoch
     fnn_barrier barrier
-    Guard guard                # as each thread begins with it
     int n_threads
     Py_ssize_t n_rows, batch_size
     Py_ssize_t n_steps         # of an epoch
@@ -43,7 +42,7 @@ ctypedef struct Run:
     char *blocks               # scratch of the threads, for blocks of gradients
     Py_ssize_t block_bytes
     Py_ssize_t n_steps_done
-    int verdict                # on the step that ended the run before its parameters changed
+    bint diverged              # a row's loss was NaN or infinite in the step after those
     bint wrong_team  # OpenMP gave another number of threads than asked for
 
 

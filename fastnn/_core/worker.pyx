@@ -12,14 +12,7 @@ from cython.parallel cimport parallel, threadid
 from libc.stdint cimport uint32_t
 
 from fastnn._core.kernels cimport flush_denormals, real, restore_float_state, shuffle_rows
-from fastnn._core.phase_lists cimport (
-    FINITE,
-    Guard,
-    PhaseList,
-    fnn_count_team,
-    fnn_wait_for_all,
-    run_phases,
-)
+from fastnn._core.phase_lists cimport PhaseList, fnn_count_team, fnn_wait_for_all, run_phases
 from fastnn._core.structs cimport Step, set_scale
 
 cdef extern from "threads.h" nogil:
@@ -69,15 +62,14 @@ cdef void end_epoch(Run *run, int thread) noexcept nogil:
         run.n_epochs_done += 1
 
 
-cdef bint run_step(Run *run, Step *step, Guard *guard, Py_ssize_t number, int thread,
+cdef bint run_step(Run *run, Step *step, Py_ssize_t number, int thread,
                    const real *tag) noexcept nogil:
     """Step `number`, counted over all epochs; False where the run is to end after it.
 
     One thread decides to stop and writes down after which step; a barrier within that step lets
-    the others read it, so that all of them leave after the same step. A step that is not known to
-    leave all parameters finite ends the run before it changes one.
+    the others read it, so that all of them leave after the same step. A step whose losses are not
+    finite ends the run before it changes a parameter.
     """
-    cdef int verdict
     cdef Py_ssize_t start = number % run.n_steps * run.batch_size
     cdef bint is_last = run.n_rows - start < run.batch_size
     cdef const PhaseList *todo = &run.last if is_last else &run.full
@@ -93,10 +85,8 @@ cdef bint run_step(Run *run, Step *step, Guard *guard, Py_ssize_t number, int th
     step.coefficients = run.coefficients + (number - run.first) * run.coefficients_step
     if is_last:
         fnn_wait_for_all(&run.barrier, run.n_threads)  # the slices of two lists of phases differ
-    verdict = run_phases(todo, &run.barrier, guard, step,
-                         <const real *const *>run.x_rows + start, thread)
-    if verdict != FINITE:
-        run.verdict = verdict  # by each thread: all have come to the same
+    if not run_phases(todo, &run.barrier, step, <const real *const *>run.x_rows + start, thread):
+        run.diverged = True  # by each thread: all have seen the same losses
         return False
     if thread == 0:
         run.n_steps_done = number + 1 - run.first
@@ -107,13 +97,12 @@ cdef void work(Run *run, int thread, const real *tag) noexcept nogil:
     """What each thread does for the whole run."""
     cdef unsigned int float_state = flush_denormals()
     cdef Step step = run.step
-    cdef Guard guard = run.guard
     cdef Py_ssize_t number
     step.block = run.blocks + thread * run.block_bytes
     for number in range(run.first, run.end):
         if number == run.first or number % run.n_steps == 0:
             begin_epoch(run, number // run.n_steps, thread)
-        if not run_step(run, &step, &guard, number, thread, tag):
+        if not run_step(run, &step, number, thread, tag):
             break
         if (number + 1) % run.n_steps == 0:
             end_epoch(run, thread)
