@@ -152,6 +152,7 @@ def check_minimizing(net, n_rows: int, options) -> None:
     ValueError
         Naming the argument or layer, and what to do instead.
     """
+    _programs.check_batch(net.layers, n_rows, "the data set has 1")
     batch_size = options["batch_size"]
     if batch_size is not None and batch_size < n_rows:
         raise ValueError(

@@ -92,6 +92,8 @@ def plan_training(
 ) -> tuple[Plan, Plan | None]:
     """The plan of a full batch, and of the shorter one that ends an epoch."""
     batch_size = min(batch_size, n_rows)
+    if n_threads is None and optimizer.whole_data:  # as `Stepper`, which runs it
+        n_threads = choose_explicit_threads(shapes, batch_size)
     available = n_threads or _threads.count_available()
     options = {
         "n_threads": n_threads or choose_n_threads(shapes, batch_size, available),

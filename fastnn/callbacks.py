@@ -18,7 +18,8 @@ class Callback:
     - ``epochs``: how many were asked for; ``epoch``: the number of the present one, counted by the
       network from 0; ``step``: how many of its ``steps_per_epoch`` steps are done;
     - ``loss``: mean loss of the last step, without penalties;
-    - ``learning_rate``: what a schedule starts from, or else the rate itself; may be written;
+    - ``learning_rate``: what a schedule starts from, or else the rate itself; may be written; None
+      with `LBFGS`, which also takes no notice of weights that are written;
     - ``stop(reason)``: ends the fit; the reason goes to ``history.stop_reason``.
 
     Without callbacks all epochs are one call of the engine. With `on_epoch_end` (and with penalties

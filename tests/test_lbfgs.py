@@ -214,6 +214,13 @@ def test_layers_that_do_not_go_with_it(layer, message):
         net.parameter_vector  # noqa: B018
 
 
+def test_one_row_has_no_variance():
+    net = fastnn.Network([fastnn.BatchNorm(), fastnn.Dense(3)])
+    with pytest.raises(ValueError, match=r"BatchNorm needs at least 2 rows .* data set has 1"):
+        net.fit(np.ones((1, 5)), [0], optimizer=fastnn.LBFGS())
+    assert net.history is None
+
+
 def test_neither_portions_nor_the_explicit_loop():
     X, y = make_data()
     net = make_network()

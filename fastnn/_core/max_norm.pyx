@@ -5,59 +5,49 @@ as z = x W sums: the bits are the same whoever owns which rows or columns.
 """
 
 from fastnn._core.kernels cimport limit_columns, product_sums, sum_chunks
-from fastnn._core.structs cimport INPUTS, panel_stride
-
-ctypedef struct Block:
-    # One thread's part of W: rows of all panels, or all rows of some.
-    Py_ssize_t row, last_row, column, last_column
+from fastnn._core.structs cimport COLUMN_SQUARES, INPUTS, panel_stride
 
 
-cdef Block find_block(const Layer *layer, int axis, Py_ssize_t start,
-                      Py_ssize_t stop) noexcept nogil:
-    if axis == INPUTS:
-        return Block(start, stop, 0, layer.n_out)
-    return Block(0, layer.n_in, start, stop)
-
-
-cdef real *find_panel(const Layer *layer, Py_ssize_t first, const real *tag) noexcept nogil:
-    """Where the panel begins whose first column is `first`."""
-    return <real *>layer.weight + (first * layer.n_in if layer.packed else first)
-
-
-cdef void square_columns(const Step *step, const Layer *layer, int axis, Py_ssize_t start,
-                         Py_ssize_t stop, const real *tag) noexcept nogil:
-    """Sums of squares over this thread's chunks of each column, or all chunks of its columns."""
-    cdef Block block = find_block(layer, axis, start, stop)
-    cdef Py_ssize_t panel, first, width, stride, row, rows
-    cdef const real *weight
-    for panel in range(layer.n_panels):
-        first = layer.panels[panel]
-        if not block.column <= first < block.last_column:
-            continue
-        width = layer.panels[panel + 1] - first
-        stride = panel_stride(layer, width) if layer.packed else layer.n_out
-        for row from block.row <= row < block.last_row by layer.chunk:
-            rows = min(layer.chunk, layer.n_in - row)
-            weight = find_panel(layer, first, tag) + row * stride
-            product_sums(step.kernels, weight, weight, stride, rows, width,
-                         <real *>layer.squares + row // layer.chunk * layer.stride + first,
-                         <real>1, <real>0)
-
-
-cdef void limit_norms(const Step *step, const Layer *layer, int axis, Py_ssize_t start,
+cdef void limit_block(const Step *step, const Layer *layer, int kind, int axis, Py_ssize_t start,
                       Py_ssize_t stop, const real *tag) noexcept nogil:
-    """Scale back this thread's part of each column that is too long."""
-    cdef Block block = find_block(layer, axis, start, stop)
-    cdef Py_ssize_t n_chunks = (layer.n_in + layer.chunk - 1) // layer.chunk
+    """COLUMN_SQUARES or MAX_NORM of one thread: of rows of all panels, or of all rows of some."""
+    cdef bint by_rows = axis == INPUTS
+    cdef Py_ssize_t row = start if by_rows else 0, last_row = stop if by_rows else layer.n_in
     cdef Py_ssize_t panel, first, width, stride
-    cdef real *squares = <real *>step.block
+    cdef real *weight
     for panel in range(layer.n_panels):
         first = layer.panels[panel]
-        if not block.column <= first < block.last_column:
+        if not by_rows and not start <= first < stop:
             continue
         width = layer.panels[panel + 1] - first
         stride = panel_stride(layer, width) if layer.packed else layer.n_out
-        sum_chunks(step.kernels, <const real *>layer.squares + first, layer.stride, n_chunks,
-                   layer.stride, 1, width, <const real *>NULL, False, squares)
-        limit_columns(step.kernels, find_panel(layer, first, tag) + block.row * stride, stride,
-                      block.last_row - block.row, width, squares, layer.max_norm)
+        weight = <real *>layer.weight + (first * layer.n_in if layer.packed else first)
+        if kind == COLUMN_SQUARES:
+            square_panel(step, layer, weight, stride, row, last_row, first, width)
+        else:
+            limit_panel(step, layer, weight, stride, row, last_row, first, width)
+
+
+cdef void square_panel(const Step *step, const Layer *layer, const real *weight,
+                       Py_ssize_t stride, Py_ssize_t row, Py_ssize_t last_row, Py_ssize_t first,
+                       Py_ssize_t width) noexcept nogil:
+    """Sums of squares over the chunks of these rows, for each column of one panel."""
+    cdef const real *chunk
+    cdef Py_ssize_t start
+    for start from row <= start < last_row by layer.chunk:
+        chunk = weight + start * stride
+        product_sums(step.kernels, chunk, chunk, stride, min(layer.chunk, layer.n_in - start),
+                     width, <real *>layer.squares + start // layer.chunk * layer.stride + first,
+                     <real>1, <real>0)
+
+
+cdef void limit_panel(const Step *step, const Layer *layer, real *weight, Py_ssize_t stride,
+                      Py_ssize_t row, Py_ssize_t last_row, Py_ssize_t first,
+                      Py_ssize_t width) noexcept nogil:
+    """Scale back these rows of each column of one panel that is too long."""
+    cdef Py_ssize_t n_chunks = (layer.n_in + layer.chunk - 1) // layer.chunk
+    cdef real *squares = <real *>step.block
+    sum_chunks(step.kernels, <const real *>layer.squares + first, layer.stride, n_chunks,
+               layer.stride, 1, width, <const real *>NULL, False, squares)
+    limit_columns(step.kernels, weight + row * stride, stride, last_row - row, width, squares,
+                  layer.max_norm)

@@ -14,7 +14,7 @@ from fastnn._core.deltas cimport backward_input, differentiate, transpose_block
 from fastnn._core.forward cimport forward_blas, forward_block, partial_sums, reduce_rows
 from fastnn._core.gradients cimport bias_block, gain_block, weight_blas, weight_block
 from fastnn._core.kernels cimport evaluate_loss
-from fastnn._core.max_norm cimport limit_norms, square_columns
+from fastnn._core.max_norm cimport limit_block
 from fastnn._core.structs cimport (
     BACKWARD_INPUT,
     BIAS,
@@ -119,10 +119,8 @@ cdef void run_phase(int kind, int axis, int layer_index, Py_ssize_t start, Py_ss
         update_weight(step, layer, axis, start, stop, x)
     elif kind == UPDATE_BIAS:
         update_bias(step, layer, start, stop, x)
-    elif kind == COLUMN_SQUARES:
-        square_columns(step, layer, axis, start, stop, x)
-    elif kind == MAX_NORM:
-        limit_norms(step, layer, axis, start, stop, x)
+    elif kind == COLUMN_SQUARES or kind == MAX_NORM:
+        limit_block(step, layer, kind, axis, start, stop, x)
     elif kind == TRACK:
         track_statistics(step, layer, start, stop, x)
     elif kind == DIFFERENTIATE:
