@@ -163,6 +163,14 @@ def test_fit_takes_each_step_with_its_momentum(cls, settings, name):
     assert common.same_bits(net.parameter_vector, one_by_one.parameter_vector)
 
 
+def test_bias_correction_has_the_beta1_of_its_step():
+    """As PyTorch's: 1 - beta1^t, whatever beta1 was in the steps before."""
+    momenta = np.array([0.95, 0.9, 0.8])
+    rate, first = fastnn.Adam().list_coefficients(3, 0.1, momenta)[:, [0, 5]].T
+    np.testing.assert_allclose(rate, 0.1 / (1 - momenta ** np.arange(1, 4)), rtol=1e-14)
+    np.testing.assert_allclose(first, 1 - momenta, rtol=1e-14)
+
+
 @pytest.mark.parametrize(
     "optimizer", [fastnn.SGD(0.1), fastnn.RMSProp(), fastnn.NAdam(), fastnn.RProp()], ids=repr
 )
