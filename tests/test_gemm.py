@@ -77,6 +77,35 @@ def test_multiply_row_has_the_bits_of_multiply_rows(isa, dtype, rng):
             found.check()
 
 
+def test_multiply_row_keeps_nan(isa, dtype):
+    b = np.zeros((2, kernels.get_vector_width(dtype)), dtype)
+    b[1] = np.nan
+    c = np.zeros((1, 1), dtype)
+    probes.multiply_row(np.ones(2, dtype), 2, b, c[0], np.zeros(1, dtype), True)
+    assert np.isnan(c).all()
+
+
+def test_a_product_is_not_rounded_before_it_is_added(isa, dtype):
+    """FMA, where the instruction set has it: (1 + e)^2 - 1 keeps e^2, far below the last digit."""
+    e = 2.0**-13 if dtype == "float32" else 2.0**-28
+    exact = 2 * e + (0 if isa == "scalar" else e * e)
+    width = kernels.get_panel_width(dtype)
+    a = np.array([[-1, 1 + e]] * 7, dtype)
+    b = np.array([[1] * width, [1 + e] * width], dtype)
+    one, zero = np.ones(1, dtype), np.empty((0, 1), dtype)
+    for rows in range(1, 8):
+        c = np.zeros((rows, width), dtype)
+        probes.multiply_rows(a, np.arange(rows), 0, 2, b, c)
+        assert (c == exact).all()
+        probes.multiply_batch(np.ascontiguousarray(a.T), [0, 1], 0, b, c, 1.0, 0.0)
+        assert (c == exact).all()
+    probes.multiply_row(a[0], 2, b, c[0], None, False)
+    assert (c[0] == exact).all()
+    row = fastnn.SGD(1 + e).list_coefficients(1, 1 + e)[0]
+    probes.update_parameters("sgd", one, np.array([1 + e], dtype), zero, row)
+    assert one[0] == -exact
+
+
 def test_multiply_batch(isa, dtype, rng):
     for rows, cols, depth in list_cases(dtype):
         a, order, b = make_operands(rng, depth, cols, depth, dtype)
