@@ -300,6 +300,23 @@ def test_activations_of_infinity(isa, dtype, name, limits):
 BOUNDED = [name for name in ACTIVATIONS if name != "exponential"]
 
 
+@pytest.mark.parametrize("name", BOUNDED)
+def test_activations_and_derivatives_far_from_zero(isa, dtype, name):
+    """Where formulas are cut off, they have reached their limits; a column each."""
+    for far in (-1e30, -1e5, -100, 100, 1e5, 1e30):
+        z = np.array([[far]], dtype)
+        case, a, delta = Case(name, 1, dtype), np.empty_like(z), np.ones_like(z)
+        case.forward(z, a)
+        source = z if case.oracle.needs_input else a
+        case.backward(delta, source.copy())
+        eps = np.finfo(dtype).eps
+        with np.errstate(all="ignore"):
+            value, slope = case.value(z), case.gradient(np.ones_like(z), source)
+        np.testing.assert_allclose(a, value, rtol=4 * eps, atol=1e-30)
+        tolerance = 4 * eps * scale_of_gradient(name, np.ones_like(z), source, slope) + 1e-30
+        assert (np.abs(delta - slope) <= tolerance).all(), far
+
+
 @given(data=st.data(), name=st.sampled_from(BOUNDED), dtype=st.sampled_from(common.DTYPES))
 def test_activation_of_any_values(data, name, dtype):
     """Whole range of exponents: outputs and derivatives stay finite, and within their range."""

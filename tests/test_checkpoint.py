@@ -4,6 +4,7 @@ import os
 
 import common
 import numpy as np
+import optimizers as cases
 import pytest
 from common import THREADS
 
@@ -42,6 +43,8 @@ def data():
 
 def fit(net, data, callbacks, epochs=4, **options):
     settings = {"batch_size": 16, "optimizer": fastnn.SGD(RATE), **options}
+    if isinstance(settings["optimizer"], str):  # each fit its own
+        settings["optimizer"] = cases.make_optimizer(settings["optimizer"])
     return net.fit(*data, epochs=epochs, callbacks=callbacks, **settings)
 
 
@@ -74,6 +77,15 @@ def test_a_resumed_run_has_the_same_bits(dtype, n_threads, every, place, data, t
         data, place,
         lambda: fastnn.Checkpoint(path, **every, resume=True),
         lambda: make(dtype, n_threads),
+    )  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore::fastnn.DivergenceWarning")
+@pytest.mark.parametrize("name", cases.CASES)
+def test_the_state_of_an_optimizer_is_resumed(name, data, tmp_path):
+    path = tmp_path / "run.safetensors"
+    check_resumed(
+        data, (2, 3), lambda: fastnn.Checkpoint(path, every_steps=1, resume=True), optimizer=name
     )  # fmt: skip
 
 
@@ -152,6 +164,9 @@ def test_how_often_it_writes(data, tmp_path, monkeypatch):
     fit(make(), data, [fastnn.Checkpoint(tmp_path / "a", every_steps=3)], epochs=2)
     assert written == [3, 5, 8, 10]
     written.clear()
+    fit(make(), data, [fastnn.Checkpoint(tmp_path / "a", every=9, every_steps=3)], epochs=2)
+    assert written == [3, 5, 8, 10]
+    written.clear()
     stopper = [fastnn.Checkpoint(tmp_path / "a", every=9), lambda fit: fit.stop("enough")]
     fit(make(), data, stopper, epochs=5)
     assert written == [5]
@@ -198,6 +213,7 @@ def test_gaps_in_the_history_are_kept(data, tmp_path):
     path = tmp_path / "run.safetensors"
 
     def mark(fit):
+        fit.history.epochs[-1]["a_flag"] = fit.epoch > 1
         if fit.epoch == 1:
             fit.history.epochs[-1]["score"] = 0.25
             fit.history.epochs[-1]["name"] = "one"
@@ -205,6 +221,8 @@ def test_gaps_in_the_history_are_kept(data, tmp_path):
     written = fit(make(), data, [fastnn.Checkpoint(path), mark])
     again = fit(make(), data, [fastnn.Checkpoint(path, resume=True), mark])
     assert again.to_dict() == written.to_dict()
+    for row, other in zip(again.epochs, written.epochs, strict=True):  # in order, by type
+        assert [(k, type(v)) for k, v in row.items()] == [(k, type(v)) for k, v in other.items()]
 
 
 # --- what is refused -----------------------------------------------------------------------------

@@ -4,6 +4,8 @@
 which the rounding of a dot product is measured.
 """
 
+import itertools
+
 import common
 import numpy as np
 import pytest
@@ -60,19 +62,20 @@ def test_multiply_rows(isa, dtype, rng):
 
 def test_multiply_row_has_the_bits_of_multiply_rows(isa, dtype, rng):
     """One row at once, against chunk after chunk: the same sums in the same order."""
+    cases = [(1, 1), (7, 7), (9, 4), (33, 8), (100, 25), (257, 65), (300, 23)]
     for cols in [width for width in SIDES if width <= kernels.get_panel_width(dtype)]:
-        for depth, chunk in [(1, 1), (7, 7), (9, 4), (33, 8), (100, 25), (257, 65), (300, 23)]:
+        for (depth, chunk), relu in itertools.product(cases, [False, True]):
             a, _, b = make_operands(rng, 1, cols, depth, dtype)
             row, bias = np.ascontiguousarray(a[1, :depth]), rng.standard_normal(cols).astype(dtype)
             expected = np.empty((1, cols), dtype)
             for start in range(0, depth, chunk):
                 stop = min(start + chunk, depth)
-                last = {"bias": bias, "relu": True} if stop == depth else {}
+                last = {"bias": bias, "relu": relu} if stop == depth else {}
                 probes.multiply_rows(
                     a, [1], start, stop - start, b[start:stop], expected, start > 0, **last
                 )
             found = Guarded(np.full((1, cols), np.nan, dtype))
-            probes.multiply_row(row, chunk, b, found.view[0], bias, True)
+            probes.multiply_row(row, chunk, b, found.view[0], bias, relu)
             assert common.same_bits(found.view, expected), (cols, depth, chunk)
             found.check()
 

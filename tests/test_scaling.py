@@ -65,6 +65,19 @@ def test_what_a_scaling_makes_of_the_columns(kind, dtype, rng):
     np.testing.assert_allclose(scaling.undo(scaled), X, rtol=1e-12)
 
 
+def test_scalings_see_all_rows_and_keep_the_dtype(rng):
+    """Of several blocks; a column whose squares are too small for a deviation is constant."""
+    X = rng.standard_normal((3000, 2)).astype("float32")
+    scaling = _scaling.fit_scaling("standard", X, "X")
+    scaled = scaling.apply(X, "float32")
+    np.testing.assert_allclose(scaled.std(axis=0), 1, rtol=1e-5)
+    np.testing.assert_allclose(scaling.shift, X.mean(axis=0, dtype="float64"), rtol=1e-12)
+    assert scaling.undo(scaled).dtype == np.float32
+    np.testing.assert_allclose(scaling.undo(scaled), X, rtol=1e-5, atol=1e-6)
+    tiny = _scaling.fit_scaling("standard", np.array([[0.0], [1e-200]]), "X")
+    assert (tiny.shift[0], tiny.scale[0]) == (0, 1)
+
+
 def test_a_large_offset_costs_no_digits(rng):
     """Time stamps in float64 keep their differences in a float32 network."""
     times = 1.7e9 + np.arange(64.0)[:, None]
