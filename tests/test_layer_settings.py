@@ -121,6 +121,17 @@ def test_a_large_mean_cancels_nothing():
     )
 
 
+def test_means_of_many_rows_lose_nothing(isa, rng):
+    """In float32: what each addition rounds away is kept apart."""
+    x = (1000 + rng.random((5000, 3))).astype("float32")
+    layer = BatchNorm(0.0)
+    net = fastnn.Network([layer, Dense(2)], n_features=3)
+    net.forward(x, np.arange(5000) % 2)
+    np.testing.assert_allclose(layer.running_mean, x.mean(axis=0, dtype=float), rtol=1e-7)
+    variance = x.astype(float).var(axis=0, ddof=1)
+    np.testing.assert_allclose(layer.running_variance, variance, rtol=1e-6)
+
+
 def test_round_trip(dtype, tmp_path):
     net = make_network(dtype)
     net.fit(X, LABELS, epochs=2, batch_size=30)

@@ -51,6 +51,17 @@ def make(shapes, batch_size=32, n_threads=2, widths=(16, 64), update="fused", **
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("n_out", "n_threads", "cut"),
+    [(128, 2, "outputs"), (100, 2, "inputs"), (1088, 2, "outputs"), (240, 2, "inputs"),
+     (192, 3, "outputs"), (192, 2, "inputs")],
+)  # fmt: skip
+def test_columns_are_shared_out_where_no_thread_has_six_percent_more(n_out, n_threads, cut):
+    """In vectors of 16 columns, panels of 64: 4 + 3, 8 + 7 and 2 panels + 1 are too uneven."""
+    first, _ = make(make_shapes([784, n_out, 10]), n_threads=n_threads).layers
+    assert first.cut == cut
+
+
 # --- what a phase touches ------------------------------------------------------------------------
 
 

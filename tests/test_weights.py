@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import fastnn
+from fastnn._weights import as_weights
 
 CITIES = np.array(["Madrid", "Barcelona", "Milan"])
 SOFTMAX, BINARY, VALUES = "softmax_cross_entropy", "binary_cross_entropy", "huber"
@@ -219,3 +220,9 @@ def test_weights_of_classes_need_labels(case, rng):
     with pytest.raises(ValueError, match="class_weight needs class labels"):
         net.fit(X, y, class_weight="balanced")
     net.fit(X, y, sample_weight=rng.random(30), epochs=1)
+
+
+def test_weights_are_a_copy():
+    """What a callback does to the caller's array does not reach a fit that is under way."""
+    mine = np.ones(3)
+    assert not np.shares_memory(as_weights(mine, 3), mine)
