@@ -18,6 +18,8 @@ from support import load_images
 
 import fastnn
 
+RESULTS = Path(__file__).resolve().parents[1] / "docs" / "learning_quality.json"
+
 
 @dataclass
 class Recipe:
@@ -45,8 +47,9 @@ RECIPES = {
         fastnn.initializers.Normal(0, 1),
     ),
     "cross-entropy, L2": Recipe(
-        "Nielsen, chapter 3: sigmoid units, cross-entropy of each of the ten outputs, rate 0.5, "
-        "λ = 5 on 50,000 images, which is a penalty of 5 / (2 · 50,000) times the sum of squares.",
+        "M. Nielsen, *Neural Networks and Deep Learning* (2015), chapter 3: sigmoid units, "
+        "cross-entropy of each of the ten outputs, rate 0.5, λ = 5 on 50,000 images, which is a "
+        "penalty of 5 / (2 · 50,000) times the sum of squares.",
         (100,), "sigmoid", 0.5, 10, 30, fastnn.BinaryCrossEntropy(sum_outputs=True),
         fastnn.initializers.LeCun(), l2=5 / (2 * 50_000),
     ),
@@ -150,8 +153,8 @@ def compare(recipe, images, seed, epochs):
     return [100 * float((output.argmax(axis=1) == y_test).mean()) for output in outputs]
 
 
-def main(names=tuple(RECIPES), seeds=5, epochs=None, data=None, results="learning_quality.json"):
-    """Returns the rows of the table, for all recipes of which there are results."""
+def main(names=tuple(RECIPES), seeds=5, epochs=None, data=None, results=RESULTS):
+    """Returns the rows of the table by recipe, of all recipes of which there are results."""
     images = load_images(data)
     path = Path(results)
     known = json.loads(path.read_text()) if path.exists() else {}
@@ -163,17 +166,20 @@ def main(names=tuple(RECIPES), seeds=5, epochs=None, data=None, results="learnin
                 known[key] = compare(RECIPES[name], images, seed, n_epochs)
                 path.write_text(json.dumps(known, indent=1) + "\n")
             print(key, *(f"{score:.2f}%" for score in known[key]), flush=True)
-    return [describe(name, epochs or RECIPES[name].epochs, known) for name in RECIPES]
+    found = {}
+    for name, recipe in RECIPES.items():
+        start = f"{name}, {epochs or recipe.epochs} epochs, "
+        pairs = [scores for key, scores in known.items() if key.startswith(start)]
+        if len(pairs) > 1:  # or there is no spread
+            found[name] = describe(name, epochs or recipe.epochs, np.array(pairs))
+    return found
 
 
-def describe(name, epochs, known):
-    """A recipe's row of the table, and how many seeds are in it."""
-    recipe, start = RECIPES[name], f"{name}, {epochs} epochs, "
-    pairs = np.array([scores for key, scores in known.items() if key.startswith(start)])
+def describe(name, epochs, pairs):
+    """A recipe's row of the table, from the accuracies of both, a row for each seed."""
+    recipe = RECIPES[name]
     widths = "-".join(map(str, [784, *recipe.hidden, 10]))
     row = f"| {name} | {widths} | {recipe.batch_size}, {recipe.rate:g}, {epochs}, {len(pairs)} |"
-    if len(pairs) < 2:
-        return f"{row} not run | not run | |"
     scores = [f"{ours.mean():.2f}% ± {ours.std(ddof=1):.2f}" for ours in pairs.T]
     differences = pairs[:, 0] - pairs[:, 1]
     error = differences.std(ddof=1) / len(pairs) ** 0.5
@@ -200,14 +206,15 @@ Where the recipes are from:
 
 Biases start at 0, weights as fastnn's default has it where the recipe does not say.
 
-`python examples/learning_quality.py --table docs/LEARNING.md` wrote this page.
+`python examples/learning_quality.py --table docs/LEARNING.md` wrote this page; the accuracy of each
+seed is in [learning_quality.json](learning_quality.json).
 """
 
 
 def write_page(path, rows):
-    sources = "\n".join(f"- {name}: {recipe.source}" for name, recipe in RECIPES.items())
+    sources = "\n".join(f"- {name}: {RECIPES[name].source}" for name in rows)
     version = torch.__version__.split("+")[0]
-    text = PAGE.format(torch=version, rows="\n".join(rows), sources=sources)
+    text = PAGE.format(torch=version, rows="\n".join(rows.values()), sources=sources)
     Path(path).write_text(text, encoding="utf-8")
 
 
@@ -218,12 +225,12 @@ if __name__ == "__main__":
     parser.add_argument("--epochs", type=int, help="instead of each recipe's own number")
     parser.add_argument("--threads", type=int, default=1, help="of PyTorch (%(default)s)")
     parser.add_argument("--data", metavar="DIR", help="folder with the IDX files of MNIST")
-    parser.add_argument("--results", metavar="PATH", default="learning_quality.json")
+    parser.add_argument("--results", metavar="PATH", default=RESULTS)
     parser.add_argument("--table", metavar="PATH", help="write the page to this file")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     chosen = {name: getattr(arguments, name) for name in ["seeds", "epochs", "data", "results"]}
     table = main(arguments.recipes, **chosen)
-    print(*table, sep="\n")
+    print(*table.values(), sep="\n")
     if arguments.table:
         write_page(arguments.table, table)

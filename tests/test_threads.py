@@ -71,6 +71,26 @@ def test_overlapping_limits_on_blas(blas_threads):
     assert set(count_blas_threads()) == {blas_threads}
 
 
+def test_others_may_set_the_threads_of_blas_after_a_limit(blas_threads):
+    """Though the thread that set the limit lives on."""
+    left, leave = threading.Event(), threading.Event()
+
+    def limit():
+        with _threads._blas_limit:
+            pass
+        left.set()
+        leave.wait(10)
+
+    other = threading.Thread(target=limit)
+    other.start()
+    left.wait(10)
+    set_blas_threads(1)
+    found = count_blas_threads()
+    leave.set()
+    other.join()
+    assert set(found) == {1}
+
+
 def test_threads_available(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     available = _threads.count_available()

@@ -232,9 +232,9 @@ def test_ctrl_c_waits_for_the_worker(delays):
     stop, ended = threading.Event(), threading.Event()
 
     def work():
-        stop.wait(10)
-        time.sleep(0.5)
-        ended.set()
+        if stop.wait(10):
+            time.sleep(0.5)
+            ended.set()
 
     timers = [interrupt_in(delay) for delay in delays]
     with pytest.raises(KeyboardInterrupt):
