@@ -118,6 +118,11 @@ def test_fit_agrees_with_the_oracle_for_any_number_of_threads(isa, dtype, name):
         net.fit(X, y, epochs=epochs, batch_size=batch_size, optimizer=fastnn.SGD(RATE))
         assert common.same_bits(net.parameter_vector, nets[0].parameter_vector)
     check_end(nets[0], run_oracle(name, dtype)[1], dtype)
+    for layers in zip(*(net.layers for net in nets), strict=True):
+        if isinstance(layers[0], BatchNorm):
+            for name in ("running_mean", "running_variance"):
+                first, *others = (getattr(layer, name) for layer in layers)
+                assert all(common.same_bits(other, first) for other in others)
 
 
 def test_batch_norm_beside_layers_that_go_to_blas(dtype):
