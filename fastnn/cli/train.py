@@ -16,7 +16,7 @@ from fastnn.schedules import Cosine
 _HELD_OUT = 10  # one row in so many of the training set validates, so that the test set only tests
 
 # Chosen by the accuracy on held-out rows of the training sets, for plain SGD and a rate that falls
-# along a cosine, then confirmed on the test sets with five seeds (where a first choice for the
+# along a cosine, then confirmed on the test sets with several seeds (where a first choice for the
 # digits, 100 units, had failed). 100 epochs of the few
 # digits take less time than ten of MNIST.
 _DIGITS = {"epochs": 100, "batch_size": 32, "learning_rate": 0.2, "hidden": [200]}
