@@ -1,6 +1,7 @@
 """Fixtures that the tests share."""
 
 import os
+import signal
 
 # Threads that wait at a barrier sleep: spinning ones would slow each other down where a test asks
 # for more threads than there are CPUs. Set before anything loads OpenMP.
@@ -12,6 +13,9 @@ from common import DTYPES
 from hypothesis import settings
 
 from fastnn._core import kernels
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, which some of them send.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples in every run, and no clock.
 settings.register_profile("fastnn", deadline=None, derandomize=True, database=None)
