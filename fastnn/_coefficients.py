@@ -48,9 +48,11 @@ def make_table(optimizer, first_step: int, n_steps: int, rates, momenta=None) ->
     keep = 1 - np.asarray(rates) * optimizer.decoupled_decay
     limits = [math.inf if limit is None else limit
               for limit in (optimizer.clip_value, optimizer.clip_norm)]  # fmt: skip
-    padding = [0.0] * (N_OWN - len(own))
-    columns = [rate, keep, optimizer.coupled_decay, *limits, *own, *padding]
-    return np.stack(np.broadcast_arrays(*map(np.atleast_1d, columns)), axis=-1)
+    columns = [rate, keep, optimizer.coupled_decay, *limits, *own]
+    table = np.zeros((max(map(np.size, columns)), N_COEFFICIENTS))
+    for k, column in enumerate(columns):
+        table[:, k] = column
+    return table
 
 
 def raise_to_steps(base, steps) -> np.ndarray:

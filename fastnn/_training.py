@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from typing import Any, NamedTuple
 
@@ -155,14 +156,13 @@ class Training:
 
     def run(self, progress: bool) -> None:
         """Train until the last epoch is done, or something ends it before."""
-        from tqdm import tqdm  # here, and not at the head: `import fastnn` is to be quick
-
-        bar = tqdm(total=self.epochs, unit="epoch", disable=not progress, dynamic_ncols=True)
+        bar = _make_bar(self.epochs) if progress else None
         try:
-            with bar, self._limit_blas():
+            with bar or contextlib.nullcontext(), self._limit_blas():
                 self._notify("on_fit_begin")
                 self._notify("take_up")
-                bar.update(self.n_epochs_done)
+                if bar is not None:
+                    bar.update(self.n_epochs_done)
                 self._train(bar)
                 self._notify("on_fit_end")
         except KeyboardInterrupt:
@@ -178,7 +178,7 @@ class Training:
 
     def _train(self, bar) -> None:
         penalised = bool(self.net._penalties.factors)  # each row shows the weights of its epoch
-        looked_at = not bar.disable or bool(self.callbacks) or penalised
+        looked_at = bar is not None or bool(self.callbacks) or penalised
         watched = self._validation is not None or looked_at
         while self.n_epochs_done < self.epochs and self.history.stop_reason is None:
             rows = self._run_steps(self._choose_n_steps(watched))
@@ -210,8 +210,9 @@ class Training:
                 row.update(self._validate(*self._validation))
             self.history.epochs.append(row)
             self._notify("on_epoch_end")
-            bar.set_postfix(_describe(row), refresh=False)
-            bar.update()
+            if bar is not None:
+                bar.set_postfix(_describe(row), refresh=False)
+                bar.update()
 
     def _run_steps(self, n_steps: int) -> list[dict[str, Any]]:
         """Train, and describe the epochs that ended."""
@@ -378,6 +379,12 @@ class Training:
         if rise is not None:
             history.stop_reason += f"; {rise}"
             warnings.warn(rise, DivergenceWarning, stacklevel=4)
+
+
+def _make_bar(n_epochs: int):
+    from tqdm import tqdm  # only where it is wanted: it takes longer to import than fastnn
+
+    return tqdm(total=n_epochs, unit="epoch", dynamic_ncols=True)
 
 
 def _describe(row: dict[str, Any]) -> dict[str, str]:
