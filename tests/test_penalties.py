@@ -11,6 +11,8 @@ from optimizers import describe_to_oracle, make_optimizer
 
 import fastnn
 from fastnn import model_file
+from fastnn._core.phase_order import BLAS_BLOCK
+from fastnn._core.plan import BLAS_MIN_BATCH
 
 FACTORS = {"l1": 0.02, "l2": 0.03}
 OF_FIRST = {"l1": 0.1, "l2": 0.0}  # the other layer has the network's
@@ -64,6 +66,23 @@ def test_C20_the_loss_includes_the_penalty_and_splits_it():
         assert history.penalty[-1] == pytest.approx(measure(net), rel=1e-12)
         for row in history.epochs:
             assert row["loss"] == row["data_loss"] + row["penalty"]
+
+
+def test_every_block_of_a_blas_layer_is_penalised(rng):
+    """What the penalty adds to the gradient, in both of the blocks that BLAS computes dW in."""
+    X = 1e-3 * rng.standard_normal((BLAS_MIN_BATCH, BLAS_BLOCK))
+    Y = rng.standard_normal((BLAS_MIN_BATCH, BLAS_BLOCK + 6))
+
+    def find_gradient(**factors):
+        net = fastnn.Network([fastnn.Dense(BLAS_BLOCK + 6)], "mse", dtype="float64", **factors)
+        net.forward(X, Y)
+        net.backward()
+        return net.layers[0]
+
+    plain, layer = find_gradient(), find_gradient(**FACTORS)
+    expected = reference.penalty(layer.weight, **FACTORS)[1]
+    added = layer.weight_grad - plain.weight_grad
+    np.testing.assert_allclose(added, expected, rtol=1e-9, atol=1e-12)
 
 
 def test_without_a_penalty_nothing_is_split():
