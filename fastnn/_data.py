@@ -45,7 +45,7 @@ class FitData:
         weights = _weights.as_weights(sample_weight, len(X))
         held_out = None
         if isinstance(validation, numbers.Real) and not isinstance(validation, bool):
-            rows, held_rows = split_rows(validation, len(X), net.seed)
+            rows, held_rows = split_rows(validation, len(X))
             held_out = tuple(_take(array, held_rows) for array in (X, labels, targets))
             X, labels, targets = (_take(array, rows) for array in (X, labels, targets))
             weights = _take(weights, rows)
@@ -92,8 +92,11 @@ def scale(X, scaling: Scaling | None, dtype: str, name: str, own: bool = False):
     return _validate.as_matrix(scaling.apply(X, dtype, out), f"{name}, scaled,", dtype)
 
 
-def split_rows(share, n_rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows to train and rows to validate on, each in their order: a function of its arguments."""
+def split_rows(share, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to train and rows to validate on, each in their order: a function of its arguments.
+
+    Of no seed: that of a network changes with restarts, and rows once held out would be trained on.
+    """
     share = _validate.check_number("validation", share, 0, 1, low_open=True, high_open=True)
     n_held = max(round(share * n_rows), 1)
     if n_held >= n_rows:
@@ -101,7 +104,7 @@ def split_rows(share, n_rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
             f"validation={share:g} of {n_rows} rows leaves none to train on; use more rows or a "
             "smaller share"
         )
-    order = shuffle_indices(seed, _SPLIT, n_rows)
+    order = shuffle_indices(0, _SPLIT, n_rows)
     return np.sort(order[n_held:]), np.sort(order[:n_held])
 
 

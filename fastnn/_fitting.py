@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import copy
-import threading
 from typing import Any
 
-from fastnn import _restarts, _validate
+from fastnn import _programs, _restarts, _validate
+from fastnn._access import Access
 from fastnn._data import FitData, check_batch_size
 from fastnn._minimizing import Minimizing, check_minimizing
 from fastnn._penalties import Penalties
 from fastnn._targets import check_classes
 from fastnn._training import Training
-from fastnn.callbacks import Callback, Convergence, check_callbacks
+from fastnn.callbacks import Callback, Convergence, MetricWatcher, check_callbacks
 from fastnn.history import History
 from fastnn.optimizers import Optimizer, check_optimizer
 from fastnn.schedules import Schedule, check_momentum, check_schedule
@@ -38,8 +37,7 @@ class Fitting:
 
     def _prepare_fitting(self) -> None:
         self._optimizer: Optimizer | None = None  # of the last fit, for partial_fit
-        self._writer = threading.Lock()
-        self._fitter: int | None = None  # the thread that holds it
+        self._access = Access()
 
     def fit(
         self,
@@ -79,8 +77,8 @@ class Fitting:
             How the learning rate changes, from that of the optimizer at the start of this fit: see
             `fastnn.schedules`. By default not at all.
         validation : (X, y) or float, optional
-            Evaluated after each epoch. A share of the rows, between 0 and 1, is drawn by the seed,
-            the same in every fit of as many rows, and not trained on.
+            Evaluated after each epoch. A share of the rows, between 0 and 1, is drawn at
+            random, the same in every fit of as many rows, and not trained on.
         sample_weight : array-like (n_rows,), optional
             How much each row counts, at least 0. The loss of a batch is the weighted mean of its
             rows (``reduction="sum"``: the weighted sum), so that a weight of 2 is the row twice
@@ -145,19 +143,22 @@ class Fitting:
         }
         n_restarts = _validate.check_int("n_restarts", n_restarts, 1)
         _restarts.check_callbacks(n_restarts, options["callbacks"])
+        for callback in options["callbacks"]:
+            if isinstance(callback, MetricWatcher):
+                callback.check_validation(validation is not None)
         check_momentum(options["schedule"], optimizer)
         data = FitData(self, X, y, self.classes, validation, sample_weight, class_weight)
         if optimizer.whole_data:
             check_minimizing(self, len(data.X), options)
-        self._begin_fitting()
+        self._access.begin_writing()
         try:
-            self._accept(data, options["optimizer"])
+            self._accept(data, options["optimizer"], options["batch_size"])
 
             if n_restarts == 1:
                 return self._train(data, History(), progress, **options)
 
             def train(net, optimizer, callbacks) -> History:
-                net._fitter = threading.get_ident()  # whose callbacks may predict
+                net._access.move_to_this_thread()
                 own = {**options, "optimizer": optimizer, "callbacks": callbacks}
                 return net._train(data, History(), progress, **own)
 
@@ -167,7 +168,7 @@ class Fitting:
                 self, options["optimizer"], options["callbacks"], n_restarts, n_workers, train
             )
         finally:
-            self._end_fitting()
+            self._access.end_writing()
 
     def partial_fit(
         self,
@@ -225,15 +226,17 @@ class Fitting:
         classes = self._merge_classes(classes)
         data = FitData(self, X, y, classes, None, sample_weight, class_weight)
         history = self.history or History()
-        self._begin_fitting()
+        self._access.begin_writing()
         try:
-            self._accept(data, options["optimizer"])
+            self._accept(data, options["optimizer"], options["batch_size"])
             return self._train(data, history, False, **options)
         finally:
-            self._end_fitting()
+            self._access.end_writing()
 
-    def _accept(self, data: FitData, optimizer: Optimizer) -> None:
+    def _accept(self, data: FitData, optimizer: Optimizer, batch_size: int | None) -> None:
         """Build the network for checked data, where it is not; from here on nothing is refused."""
+        n_rows = len(data.X)
+        _programs.check_batches(self.layers, min(batch_size or n_rows, n_rows), n_rows)
         if self._parameters is None:
             self._build(data.X.shape[1])
         optimizer.bind(len(self._parameters.values), self.dtype)
@@ -258,35 +261,21 @@ class Fitting:
             )
         return self.classes
 
-    def _begin_fitting(self) -> None:
-        if not self._writer.acquire(blocking=False):
-            self._refuse_while_fitted()
-        self._fitter = threading.get_ident()
-
-    def _end_fitting(self) -> None:
-        self._fitter = None
-        self._writer.release()
-
     def _make_twin(self, seed: int):
         """A network of the same settings, classes and scaling in a fit, with weights of `seed`."""
-        twin = copy.copy(self)
+        twin = object.__new__(type(self))  # `copy` would go through the description of a file
+        vars(twin).update(vars(self))
         twin.layers = [layer._copy() for layer in self.layers]
         twin._prepare_fitting()
-        twin._begin_fitting()
+        twin._access.begin_writing()
         twin._penalties = Penalties(twin.layers, self.l1, self.l2)
         twin._build(self.n_features, initialize=False)
         twin._start_over(seed)
         return twin
 
     def _check_readable(self) -> None:
-        """Only the thread that fits may predict meanwhile: in its callbacks."""
-        if self._writer.locked() and self._fitter != threading.get_ident():
-            self._refuse_while_fitted()
-
-    def _refuse_while_fitted(self) -> None:
-        if self._fitter == threading.get_ident():
-            raise RuntimeError("model is being fitted: a callback cannot fit it as well")
-        raise RuntimeError("model is being fitted in another thread; wait for it to end")
+        with self._access:
+            pass
 
 
 def _list_watchers(callbacks, tol: float | None, patience: int) -> list[Callback]:

@@ -85,6 +85,11 @@ class Optimizer:
             for slot, name in zip(state, self.slot_names, strict=True):
                 slot[...] = self.fill_slot(name)
             self._state = state
+        if len(self._state) != wanted[0]:
+            raise ValueError(
+                f"optimizer is now {self!r}, which keeps {', '.join(self.slot_names)}; after "
+                f"{self.steps} steps it has kept {len(self._state)} array(s): call its reset()"
+            )
         if self._state.shape != wanted or self._state.dtype != dtype:
             raise ValueError(
                 f"optimizer holds the state of {self._state.shape[1]:,} {self._state.dtype} "

@@ -103,19 +103,23 @@ def plan_training(
     }
     plan = make_plan(shapes, batch_size, **options)
     rest = n_rows % batch_size
-    check_batch(shapes, batch_size, f"batch_size is {batch_size} for {n_rows} row(s)")
-    check_batch(
-        shapes,
-        rest,
-        f"the last batch of an epoch has 1: {n_rows} rows in batches of "
-        f"{batch_size}; choose another batch_size",
-    )
     return plan, make_plan(shapes, rest, **options) if rest else None
 
 
 def choose_explicit_threads(shapes, batch_size: int) -> int:
     """Threads for one pass over a batch, in a region of its own."""
     return choose_n_threads(shapes, -(-batch_size // EXPLICIT_FACTOR), _threads.count_available())
+
+
+def check_batches(layers, batch_size: int, n_rows: int) -> None:
+    """Refuse what `check_batch` refuses among the batches of an epoch."""
+    check_batch(layers, batch_size, f"batch_size is {batch_size} for {n_rows} row(s)")
+    check_batch(
+        layers,
+        n_rows % batch_size,
+        f"the last batch of an epoch has 1: {n_rows} rows in batches of "
+        f"{batch_size}; choose another batch_size",
+    )
 
 
 def check_batch(shapes, n_rows: int, fix: str) -> None:

@@ -62,7 +62,7 @@ def fit_best(net, optimizer, callbacks, n_restarts: int, n_workers: int, train) 
             return {"seed": trainee.seed, "loss": None, "stop_reason": str(error)}, error
         finally:
             if i > 0:
-                trainee._end_fitting()
+                trainee._access.end_writing()
         row = history.epochs[-1] if history.epochs else {}  # stopped within the first
         best.offer(row.get("val_loss", row.get("loss", math.inf)), i, trainee, own)
         return _describe(trainee.seed, row, history), None
@@ -117,7 +117,8 @@ class _Best:
         self._lock = threading.Lock()
 
     def offer(self, score: float, i: int, net, optimizer) -> None:
-        """Keep the network of training `i` as it is now, if none was better."""
+        """Keep the network of training `i` as it is now, if none was better; NaN is the worst."""
+        score = math.inf if math.isnan(score) else score
         with self._lock:
             if (score, i) < self._rank:
                 self.kept, self._rank = _Kept(net, optimizer), (score, i)

@@ -29,6 +29,12 @@ def save_network(net, path) -> None:
 
 def describe_network(net) -> tuple[dict, dict[str, np.ndarray]]:
     """A network as a header and tensors."""
+    for i, layer in enumerate(net.layers):
+        if type(layer) not in LAYERS.values():
+            raise TypeError(
+                f"layers[{i}] is a {type(layer).__name__}, which a file cannot describe; expected "
+                f"one of {', '.join(LAYERS)}"
+            )
     header = {
         "layers": [{"layer": type(layer).__name__, **layer.settings()} for layer in net.layers],
         "loss": net.loss.to_state(),
@@ -43,7 +49,8 @@ def describe_network(net) -> tuple[dict, dict[str, np.ndarray]]:
         "l1": net.l1,
         "l2": net.l2,
     }
-    return header, {**_name_parameters(net), **_name_scalings(net)}
+    is_built = net.n_features is not None
+    return header, {**(_name_parameters(net) if is_built else {}), **_name_scalings(net)}
 
 
 def load_network(make_network, path, n_threads: int | None):
@@ -59,21 +66,36 @@ def load_network(make_network, path, n_threads: int | None):
         ) from None
 
 
+def revive(make_network, header, tensors, n_threads: int | None, history):
+    """A pickled or copied network: one that is not built has no tensors."""
+    if header["n_features"] is None:
+        net = _make_network(make_network, header, n_threads)
+    else:
+        net = restore_network(make_network, header, tensors, n_threads)
+    net.history = history
+    return net
+
+
 def restore_network(make_network, header, tensors, n_threads: int | None):
     """The network of which `describe_network` gave header and tensors."""
     header = {"l1": 0.0, "l2": 0.0, **header}  # files of before penalties lack them
     if set(header) != _HEADER_KEYS:
         raise ValueError(f"fields {sorted(header)}, expected {sorted(_HEADER_KEYS)}")
-    layers = [_make_layer(**settings) for settings in header["layers"]]
-    names = ("dtype", "seed", "classes", "scale_inputs", "scale_targets", "l1", "l2")
-    options = {name: header[name] for name in names}
-    net = make_network(layers, restore_loss(header["loss"]), n_threads=n_threads, **options)
+    net = _make_network(make_network, header, n_threads)
     n_features = _validate.check_int("n_features", header["n_features"], 1)
     weights = _set_scalings(net, n_features, tensors)
-    _check_size(layers, n_features, weights)
+    _check_size(net.layers, n_features, weights)
     net._build(n_features, initialize=False)
     take_state(net, header, tensors)
     return net
+
+
+def _make_network(make_network, header, n_threads: int | None):
+    """A network of these settings that is not built."""
+    layers = [_make_layer(**settings) for settings in header["layers"]]
+    names = ("dtype", "seed", "classes", "scale_inputs", "scale_targets", "l1", "l2")
+    options = {name: header[name] for name in names}
+    return make_network(layers, restore_loss(header["loss"]), n_threads=n_threads, **options)
 
 
 def take_state(net, header, tensors) -> None:

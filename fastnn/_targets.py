@@ -60,6 +60,11 @@ def encode_targets(y, loss, classes, n_rows: int, n_outputs: int, dtype: str, na
     if loss.targets == "binary" and _labels.has_fractions(y):
         return _encode_shares(y, classes, n_rows, dtype, name)
     n_classes = n_outputs if loss.targets == "classes" else max(n_outputs, 2)
+    if classes is not None and len(classes) != n_classes:
+        raise ValueError(
+            f"the network's classes has {len(classes)} entries, expected {n_classes}, one for each "
+            "class that its outputs tell apart"
+        )
     encoded = _encode_classes(y, classes, n_rows, n_classes, n_outputs, dtype, name)
     if encoded.values is None or loss.targets == "classes":
         return encoded

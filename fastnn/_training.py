@@ -9,7 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnn import _programs, _threads
-from fastnn.divergence import DivergenceError, DivergenceWarning, describe_rise
+from fastnn.divergence import (
+    DivergenceError,
+    DivergenceWarning,
+    describe_rise,
+    find_culprit,
+)
 
 # A row of coefficients for each step: in one call of the engine no more than 20 MB of them.
 MAX_STEPS_PER_CALL = 1 << 18
@@ -101,7 +106,7 @@ class Training:
             net.n_threads,
             self.optimizer,
         )
-        self._plan = plans[0]
+        self._plan, self._mode = plans[0], self._find_mode()
         self._binding, self._engine = _programs.make_trainer(
             net._parameters, plans, net.loss, net._merged, self.optimizer
         )
@@ -114,6 +119,12 @@ class Training:
             seed=net.seed,
             shuffle=shuffle,
         )
+
+    def _find_mode(self):
+        """What of the optimizer the engine is bound to."""
+        shapes = self.net._shapes["training"]
+        update = _programs.choose_update(self.optimizer, self._batch_size, shapes)
+        return self.optimizer.kernel, tuple(self.optimizer.slot_names), update
 
     # --- what callbacks may use ----------------------------------------------------------------
 
@@ -235,6 +246,11 @@ class Training:
         False where a loss, a parameter, or what the optimizer keeps is no longer finite.
         """
         engine, optimizer, first = self._engine, self.optimizer, self.position
+        if self._find_mode() != self._mode:
+            raise ValueError(
+                f"optimizer is now {optimizer!r}: a setting that decides what it keeps, or where "
+                "updates are made, was written during a fit; write it before"
+            )
         rates, momenta = self._list_rates(first, n_steps), self._list_momenta(first, n_steps)
         table = optimizer.list_coefficients(n_steps, rates, momenta)
         self._binding.pack()
@@ -254,7 +270,7 @@ class Training:
 
         What is not finite once stays so, and a run has the same bits wherever it is cut: so the
         steps are made anew, and the last good one found by halving. Fits that do not diverge pay
-        nothing for it.
+        for a copy of the weights and a look at them in each call of the engine.
         """
         n_good, n_bad = 0, self.position - before.position
         if self._is_finite():  # the next step was not made, as its loss was none
@@ -341,27 +357,9 @@ class Training:
         """Of step `number`, counted over all epochs: which layer went wrong, and at what rate."""
         epoch, step = divmod(number, self.steps_per_epoch)
         n_rows = min(self._batch_size, self._n_rows - step * self._batch_size)
-        layer, found = self._find_nonfinite(n_rows)
+        outputs = [output[:n_rows] for output in self._binding.outputs]
+        layer, found = find_culprit(self.net._parameters, self._slots, outputs)
         return DivergenceError(epoch, step, layer, found, self._find_rate(epoch, step))
-
-    def _find_nonfinite(self, n_rows: int) -> tuple[int, str]:
-        """The first layer whose weights, outputs or gradients in the last step are not finite.
-
-        Of gradients, what the optimizer and batch norm keep is a witness.
-        """
-        parameters = self.net._parameters
-        kept = [parameters.make_views(slot) for slot in self._slots]
-        for i in range(len(self.net.layers)):
-            traces = [*parameters.states[i], *(array for slot in kept for array in slot[i])]
-            places = {
-                "the weights": parameters.weights[i],
-                "the outputs": [self._binding.outputs[i][:n_rows]],
-                "the gradients": traces,
-            }
-            for found, arrays in places.items():
-                if not all(np.isfinite(array).all() for array in arrays if array is not None):
-                    return i, found
-        return len(self.net.layers) - 1, "the loss"
 
     def _validate(self, X, labels, targets) -> dict[str, float]:
         net = self.net
@@ -378,7 +376,7 @@ class Training:
         rise = describe_rise(losses, self.learning_rate)
         if rise is not None:
             history.stop_reason += f"; {rise}"
-            warnings.warn(rise, DivergenceWarning, stacklevel=4)
+            warnings.warn(rise, DivergenceWarning, stacklevel=5)
 
 
 def _make_bar(n_epochs: int):

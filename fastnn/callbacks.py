@@ -98,12 +98,19 @@ class MetricWatcher(Callback):
         gain = self.best - value if self.mode == "min" else value - self.best
         return gain > self.min_delta
 
+    def check_validation(self, is_validated: bool) -> None:
+        """Refuse a fit whose history will lack the column, before it begins."""
+        if self.monitor.startswith("val_") and not is_validated:
+            raise ValueError(
+                f"{type(self).__name__} monitors {self.monitor!r}, but there is no validation set: "
+                "pass validation to fit, or another monitor"
+            )
+
     def _read(self, row: dict) -> float:
         if row.get(self.monitor) is None:
             known = ", ".join(row)
-            hint = "; pass validation to fit" if self.monitor.startswith("val_") else ""
             name = type(self).__name__
-            raise ValueError(f"{name} monitors {self.monitor!r}, but the history has {known}{hint}")
+            raise ValueError(f"{name} monitors {self.monitor!r}, but the history has {known}")
         return float(row[self.monitor])
 
 
@@ -121,7 +128,8 @@ class EarlyStopping(MetricWatcher):
     min_delta : float, default 0
         An improvement is more than this.
     restore_best : bool, default True
-        Give the network the weights of the best epoch in the end, however the fit ends.
+        Give the network the weights of the best epoch when the fit ends, but for an error or
+        Ctrl-C, which leave those of the last step.
     mode : {"min", "max"}, optional
         By default "max" for a column whose name ends in "accuracy", else "min".
 

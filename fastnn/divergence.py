@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 _RISE = 0.1  # of the first epoch's loss
 _MIN_EPOCHS = 3
 
@@ -52,3 +54,30 @@ def describe_rise(losses: list[float], learning_rate: float) -> str | None:
         f"the loss rose from {losses[0]:.4g} to {losses[-1]:.4g} at learning rate "
         f"{learning_rate:g}, which is too large: try {learning_rate / 10:g}"
     )
+
+
+def find_culprit(parameters, slots, outputs) -> tuple[int, str]:
+    """The first layer whose weights, outputs or gradients in the last step are not finite.
+
+    Parameters
+    ----------
+    parameters : Parameters
+    slots : list of ndarray (n_parameters,)
+        What the optimizer keeps: a witness of the gradients, as is what batch norm keeps.
+    outputs : list of ndarray (batch, n_out)
+    """
+    kept = [parameters.make_views(slot) for slot in slots]
+    for i, output in enumerate(outputs):
+        places = {
+            "the weights": parameters.weights[i],
+            "the outputs": [output],
+            "the gradients": [*parameters.states[i], *(a for slot in kept for a in slot[i])],
+        }
+        for found, arrays in places.items():
+            if not are_finite(arrays):
+                return i, found
+    return len(outputs) - 1, "the loss"
+
+
+def are_finite(arrays) -> bool:
+    return all(np.isfinite(array).all() for array in arrays if array is not None)

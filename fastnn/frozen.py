@@ -73,6 +73,11 @@ class FrozenNetwork:
         probabilities = spread_probabilities(self._means.run(X), self._loss)
         if out is None:
             return probabilities
+        if out.shape != probabilities.shape or out.dtype != probabilities.dtype:
+            raise ValueError(
+                f"out has shape {out.shape} and dtype {out.dtype}; expected "
+                f"{probabilities.shape} and {probabilities.dtype}"
+            )
         out[...] = probabilities
         return out
 

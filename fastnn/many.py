@@ -18,6 +18,7 @@ import numpy as np
 from fastnn import _threads
 from fastnn._validate import as_matrix, check_int
 from fastnn._weights import as_weights
+from fastnn.callbacks import check_callbacks
 from fastnn.history import History
 from fastnn.network import Network
 
@@ -75,6 +76,15 @@ def fit_many(
     if len({id(net) for net in networks}) != len(networks):
         raise ValueError("networks holds the same network twice; make one for each training")
     optimizers = _one_for_each("optimizer", optimizer, len(networks))
+    if optimizer is not None and len({id(each) for each in optimizers}) != len(networks):
+        raise ValueError(
+            "optimizer holds the same one twice; pass one for each network, or a single one to copy"
+        )
+    if any(callback.comes_last for callback in check_callbacks(callbacks)):
+        raise ValueError(
+            "callbacks holds a Checkpoint, which is the file of one training: fit each network by "
+            "itself, or without it"
+        )
     parts = _select_rows(rows, networks, X, y, sample_weight)
     if n_threads is not None:  # threads of Python: a build without OpenMP has them too
         n_threads = check_int("n_threads", n_threads, 1, 256)

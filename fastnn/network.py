@@ -15,6 +15,7 @@ from fastnn._parameters import Parameters
 from fastnn._stack import Stack
 from fastnn._targets import check_classes, decide, encode_targets, spread_probabilities
 from fastnn.activations import get_activation
+from fastnn.divergence import DivergenceError, are_finite
 from fastnn.frozen import FrozenNetwork
 from fastnn.history import History
 from fastnn.layers import check_layers
@@ -102,6 +103,12 @@ class Network(Fitting, Stack):
     def __repr__(self) -> str:
         return f"Network({self.layers}, loss={self.loss.name!r}, n_features={self.n_features})"
 
+    def __reduce__(self):
+        """Pickled, copied, or sent to another process, as it would be saved, with its history."""
+        with self._access:
+            described = _saving.describe_network(self)
+        return _saving.revive, (type(self), *described, self.n_threads, self.history)
+
     # --- building ------------------------------------------------------------------------------
 
     def _build(self, n_features: int, initialize: bool = True) -> None:
@@ -129,10 +136,13 @@ class Network(Fitting, Stack):
             By default the present one.
         """
         self._require_built()
-        self._start_over(
-            self.seed if seed is None else _validate.check_int("seed", seed, 0, 2**64 - 1)
-        )
-        self.input_scaling = self.target_scaling = None
+        seed = self.seed if seed is None else _validate.check_int("seed", seed, 0, 2**64 - 1)
+        self._access.begin_writing()
+        try:
+            self._start_over(seed)
+            self.input_scaling = self.target_scaling = None
+        finally:
+            self._access.end_writing()
 
     def _start_over(self, seed: int) -> None:
         self._fill(seed)
@@ -224,7 +234,10 @@ class Network(Fitting, Stack):
             `backward`; dropout then draws a new mask. Without, what the last layer's activation
             gives, (batch, n_outputs); scaled where targets are.
         """
-        self._check_readable()
+        with self._access:
+            return self._forward(X, y, sample_weight)
+
+    def _forward(self, X, y, sample_weight):
         if y is None:
             if sample_weight is not None:
                 raise ValueError("sample_weight was given without y: no loss is computed")
@@ -253,13 +266,29 @@ class Network(Fitting, Stack):
         """Gradients of the last `forward` with targets, into the layers' ``*_grad`` views."""
         if self._stepper is None:
             raise RuntimeError("backward needs a forward pass with targets before it")
-        self._check_readable()
-        self._stepper.backward()
+        with self._access:
+            self._stepper.backward()
 
     def apply_update(self, optimizer: Optimizer) -> None:
-        """Update all parameters with the gradients of the last `backward`."""
-        parameters = self._require_built()
-        _programs.apply_update(parameters, self._shapes["training"], check_optimizer(optimizer))
+        """Update all parameters with the gradients of the last `backward`.
+
+        Raises
+        ------
+        DivergenceError
+            Where a gradient is NaN or infinite; the parameters are unchanged.
+        """
+        parameters, optimizer = self._require_built(), check_optimizer(optimizer)
+        self._access.begin_writing()
+        try:
+            if _threads.find_nonfinite(parameters.gradients, self.n_threads) >= 0:
+                finite = [are_finite(views) for views in parameters.weight_grads]
+                raise DivergenceError(
+                    self._epoch, optimizer.steps, finite.index(False), "the gradients",
+                    optimizer.learning_rate,
+                )  # fmt: skip
+            _programs.apply_update(parameters, self._shapes["training"], optimizer)
+        finally:
+            self._access.end_writing()
 
     def _build_for(self, X: np.ndarray) -> None:
         if self._parameters is None:
@@ -270,8 +299,8 @@ class Network(Fitting, Stack):
     def _run(self, X, what: str) -> np.ndarray:
         self._require_built()
         X = self._check_input(X)
-        self._check_readable()
-        return self._predictors.run(X, self._shapes[what], self.n_threads)
+        with self._access:
+            return self._predictors.run(X, self._shapes[what], self.n_threads)
 
     def predict(self, X) -> np.ndarray:
         """What `y` of `fit` was like.
@@ -306,8 +335,8 @@ class Network(Fitting, Stack):
         self._require_built()
         X, labels, targets, _ = self._encode(X, y)
         weights = _weights.as_weights(sample_weight, len(X))
-        self._check_readable()
-        scores = self._predictors.run(X, self._shapes["scores"], self.n_threads)
+        with self._access:
+            scores = self._predictors.run(X, self._shapes["scores"], self.n_threads)
         return _programs.score(scores, self.loss, labels, targets, weights)
 
     def freeze(self) -> FrozenNetwork:
@@ -315,8 +344,8 @@ class Network(Fitting, Stack):
 
         Its results have the bits of this network's; training goes on without it.
         """
-        self._check_readable()
-        return FrozenNetwork(self)
+        with self._access:
+            return FrozenNetwork(self)
 
     # --- words and files -----------------------------------------------------------------------
 
@@ -348,7 +377,8 @@ class Network(Fitting, Stack):
             With errno and path; what was at `path` before is still there.
         """
         self._require_built()
-        _saving.save_network(self, path)
+        with self._access:
+            _saving.save_network(self, path)
 
 
 def load(path, *, n_threads: int | None = None) -> Network:

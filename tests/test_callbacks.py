@@ -242,8 +242,8 @@ def test_early_stopping_on_accuracy_looks_for_the_maximum(rng):
 
 def test_early_stopping_on_an_absent_metric_says_which_there_are(rng):
     net, X, y = make(rng)
-    with pytest.raises(ValueError, match=r"the history has epoch, loss.*pass validation"):
-        net.fit(X, y, callbacks=[fastnn.EarlyStopping()])
+    with pytest.raises(ValueError, match="monitors 'accuracy', but the history has epoch, loss"):
+        net.fit(X, y, callbacks=[fastnn.EarlyStopping("accuracy")])
 
 
 @pytest.mark.parametrize(

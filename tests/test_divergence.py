@@ -43,7 +43,10 @@ def train_until_it_diverges(net, optimizer, X, Y, epochs=400):
             with np.errstate(all="ignore"):
                 is_finite = np.isfinite(net.forward(xb, yb))
                 net.backward()
-                optimizer.step(net)
+                try:
+                    optimizer.step(net)
+                except fastnn.DivergenceError:  # of a gradient: nothing has changed
+                    is_finite = False
                 after = copy_state(net, optimizer)
             if not is_finite or not all(np.isfinite(array).all() for array in after):
                 return (epoch, step), before
@@ -148,3 +151,18 @@ def test_F09_an_interrupt_leaves_finite_weights(monkeypatch, rng):
     with pytest.raises(KeyboardInterrupt):
         net.fit(X, 1e3 * Y, epochs=50, batch_size=BATCH_SIZE, optimizer=fastnn.SGD(1e38))
     assert common.same_bits(net.parameter_vector, before)
+
+
+def test_F09_the_explicit_loop_refuses_a_gradient_that_is_not_finite(dtype, rng):
+    X, Y = make_data(rng)
+    net, optimizer = make_network(dtype), fastnn.SGD(0.1, momentum=0.9)
+    net.forward(X, Y)
+    net.backward()
+    optimizer.step(net)
+    before = copy_state(net, optimizer)
+    net.layers[2].weight_grad[3, 1] = np.nan
+    with pytest.raises(fastnn.DivergenceError, match=r"step 1, .* the gradients of layer 2"):
+        optimizer.step(net)
+    for array, kept in zip(copy_state(net, optimizer), before, strict=True):
+        assert common.same_bits(array, kept)
+    assert optimizer.steps == 1

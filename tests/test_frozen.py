@@ -117,3 +117,14 @@ def test_F13_threads_share_one_frozen_network(rng):
     for thread in threads:
         thread.join()
     assert all(same_bits(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def test_probabilities_of_two_classes_check_out(rng):
+    net = fastnn.Network([fastnn.Dense(1)], "binary_cross_entropy", n_features=3)
+    frozen = net.freeze()
+    X = rng.standard_normal((4, 3)).astype("float32")
+    out = np.empty((4, 2), "float32")
+    assert frozen.predict_proba(X, out) is out
+    for wrong in (np.empty((4, 2), int), np.empty((3, 4, 2), "float32")):
+        with pytest.raises(ValueError, match=r"out has shape .*; expected \(4, 2\) and float32"):
+            frozen.predict_proba(X, wrong)

@@ -183,7 +183,11 @@ def test_numbers_that_are_not_finite():
 REFUSED = [
     ({}, {"batch_size": 32}, "batch_size is 32, but LBFGS takes all 300 rows"),
     ({}, {"schedule": fastnn.schedules.Step()}, "schedule is Step.*LBFGS has no learning rate"),
-    ({}, {"callbacks": [fastnn.ReduceOnPlateau()]}, "ReduceOnPlateau does not go with LBFGS"),
+    (
+        {},
+        {"callbacks": [fastnn.ReduceOnPlateau(monitor="loss")]},
+        "ReduceOnPlateau does not go with LBFGS",
+    ),
     ({}, {"callbacks": [fastnn.Checkpoint("x")]}, "Checkpoint does not go with LBFGS"),
     ({"l1": 0.1}, {}, r"layers\[0\] is Dense.* smooth, without l1=0.1"),
 ]

@@ -128,10 +128,13 @@ def test_predict_and_fit_during_a_fit_are_refused():
     before = net.parameter_vector.copy()
     calls = [lambda: net.fit(X, y), lambda: net.predict(X), lambda: net.predict_proba(X),
              lambda: net.evaluate(X, y)]  # fmt: skip
-    with net._writer:  # what a running fit holds
-        for call in calls:
-            with pytest.raises(RuntimeError, match="model is being fitted in another thread"):
-                call()
+    writer = threading.Thread(target=net._access.begin_writing)  # what a running fit does
+    writer.start()
+    writer.join()
+    for call in calls:
+        with pytest.raises(RuntimeError, match="model is being fitted in another thread"):
+            call()
+    net._access.end_writing()
     assert common.same_bits(net.parameter_vector, before)
     for call in calls:
         call()

@@ -102,7 +102,7 @@ def test_weights_go_with_their_rows(rng):
     held_out = {"validation": 0.2, "epochs": 2, "batch_size": 7}
     net, other = make(), make()
     net.fit(X, y, sample_weight=weights, **held_out)
-    order = fastnn._data.split_rows(0.2, 30, 0)
+    order = fastnn._data.split_rows(0.2, 30)
     (train, held), y_held = order, y[order[1]]
     other.fit(
         X[train],

@@ -8,7 +8,7 @@ Three ways of sharing out a dense layer, named after the axis of W (n_in, n_out)
 
 ``outputs``
     Each thread owns columns of W: forward and dW work on those columns alone. For the first
-    layer only, which has no dX.
+    layer, which has no dX, and for layers that use BLAS.
 ``inputs``
     Each thread owns rows of W: forward gives partial sums over its chunks of the inputs, added up
     row by row after a barrier; dX and dW work on those rows alone. Where the layer before is cut

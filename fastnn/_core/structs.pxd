@@ -10,7 +10,7 @@ from fastnn._core.fastnn cimport (
 from fastnn._core.kernels cimport Kernels
 
 cdef enum LayerKind:
-    # numbered as in LAYER_KINDS of plan.py
+    # numbered as in LAYER_KINDS of plan_structs.py
     DENSE
     DROPOUT
     ACTIVATION

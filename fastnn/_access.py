@@ -1,0 +1,54 @@
+"""Who may use a network at a moment: one that trains it, or many that read it."""
+
+from __future__ import annotations
+
+import threading
+
+
+class Access:
+    """One writer or many readers; ``with access:`` is a reader.
+
+    A fit waits for the readers in flight. Readers do not wait for a fit, which may take hours: they
+    are refused, but for the thread that fits, whose callbacks may predict.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition(threading.Lock())
+        self._n_readers = 0
+        self._writer: int | None = None  # the thread that fits
+
+    def __enter__(self) -> None:
+        with self._changed:
+            if self._writer not in (None, threading.get_ident()):
+                self._refuse()
+            self._n_readers += 1
+
+    def __exit__(self, *exception) -> None:
+        with self._changed:
+            self._n_readers -= 1
+            self._changed.notify_all()
+
+    def begin_writing(self) -> None:
+        """Refuse a second writer, and wait until nobody reads."""
+        with self._changed:
+            if self._writer is not None:
+                self._refuse()
+            self._writer = threading.get_ident()
+            try:
+                while self._n_readers:
+                    self._changed.wait()
+            except BaseException:  # Ctrl-C
+                self._writer = None
+                raise
+
+    def move_to_this_thread(self) -> None:
+        """Let the calling thread go on as the writer: that of a restart."""
+        self._writer = threading.get_ident()
+
+    def end_writing(self) -> None:
+        self._writer = None
+
+    def _refuse(self) -> None:
+        if self._writer == threading.get_ident():
+            raise RuntimeError("model is being fitted: a callback cannot fit it as well")
+        raise RuntimeError("model is being fitted in another thread; wait for it to end")
