@@ -284,7 +284,7 @@ class Network(Fitting, Stack):
                 finite = [are_finite(views) for views in parameters.weight_grads]
                 raise DivergenceError(
                     self._epoch, optimizer.steps, finite.index(False), "the gradients",
-                    optimizer.learning_rate,
+                    getattr(optimizer, "learning_rate", 0.0),
                 )  # fmt: skip
             _programs.apply_update(parameters, self._shapes["training"], optimizer)
         finally:
