@@ -55,12 +55,12 @@ def list_runs(options: argparse.Namespace, cpus: int) -> list[Run]:
     By default also fastnn on one thread, where its gain from the others is a goal.
     """
     runs = []
+    own = [entry for entry in options.peers if entry.key == "fastnn"]
     for workload in options.workloads:
         if options.threads is None and workload.goal_scaling and cpus > 1:
-            own = [entry for entry in options.peers if entry.key == "fastnn"]
             runs.append(Run(workload, 1, own))
         for threads in options.threads or [cpus]:
-            runs.append(Run(workload, threads, options.peers))
+            runs.append(Run(workload, threads, options.peers if workload.has_peers else own))
     return runs
 
 
@@ -145,16 +145,19 @@ def write(
     """Write the files that were asked for, with the ceilings of the whole run."""
     if options.json:
         options.json.write_text(report.to_json(info, groups), encoding="utf-8")
+    compared = [found for found in groups if found.workload.has_peers]
     try:
-        if options.picture:
+        if options.picture and compared:
             from .picture import draw
 
-            draw(groups, keys, report.caption(info, groups), options.picture)
+            draw(compared, keys, report.caption(info, compared), options.picture)
         if options.publish:
-            from .publish import publish
+            from .publish import publish, publish_activations
 
-            cells = grid.measure_fractions(grid.WIDTHS, grid.BATCHES, info["cpus"])
-            publish(info, groups, keys, cells)
+            publish_activations(info, groups)
+            if compared:
+                cells = grid.measure_fractions(grid.WIDTHS, grid.BATCHES, info["cpus"])
+                publish(info, groups, keys, cells)
     except ImportError:
         print("matplotlib is not installed: no picture", file=sys.stderr)
 

@@ -61,8 +61,8 @@ def make_problem(workload: Workload, folder: Path, seed: int = 0) -> Problem:
     """Build the data and the initial weights of `workload`; the same in every process."""
     X, y, X_test, y_test = _load_mnist(folder) if workload.data == "mnist" else _synthetic(workload)
     return Problem(
-        X,
-        y,
+        X[: workload.rows],
+        y[: workload.rows],
         X_test,
         y_test,
         initial_weights(workload.sizes, seed),

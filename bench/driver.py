@@ -22,7 +22,7 @@ SETTLE_SECONDS = 0.05
 TIMEOUT_SECONDS = 900.0
 
 # Calls per turn, untimed and timed.
-TURNS = {"latency": (50, 1000), "predict": (2, 5)}
+TURNS = {"latency": (50, 1000), "predict": (2, 5), "activations": (0, 1)}
 
 
 class WorkerError(Exception):
@@ -178,6 +178,8 @@ class Turn:
         for result in self.results:
             if self.workload.kind == "train":
                 result.loss, result.accuracy = self.worker.ask("judge")
+            elif self.workload.kind == "activations":
+                result.loss = self.worker.ask("loss", call=result.call)
             else:
                 result.accuracy = self.worker.ask("agreement", call=result.call)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from . import footprint
@@ -44,6 +45,10 @@ def judge(found: Group) -> list[Goal]:
     if own is not None and own.figure is not None and work.goal_step is not None:
         step, limit = own.figure / work.n_steps, work.goal_step
         goals.append(Goal(work.id, "a step", seconds(step), seconds(limit), step <= limit))
+    if work.goal_activation is not None and found.dearest is not None:
+        ratio, limit = found.dearest.to_fastnn or math.inf, work.goal_activation
+        what = f"times the time of ReLU for the dearest activation, {found.dearest.result.call}"
+        goals.append(Goal(work.id, what, f"{ratio:.2f}", f"{limit:g}", ratio <= limit))
     for call, peer, times in work.duels:
         ours = [r for r in found.rows if (r.result.peer, r.result.call) == ("fastnn", call)]
         theirs = [r for r in found.rows if r.result.peer == peer and r.figure]

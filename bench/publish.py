@@ -19,8 +19,9 @@ README = ROOT / "README.md"
 
 def publish(info: dict[str, Any], groups: list[Group], keys: list[str], cells: grid.Cells) -> None:
     """Write the numbers and the pictures, and the tables into the page and the README."""
-    most = max(found.threads for found in groups)
     NUMBERS.write_text(report.to_json(info, groups, grid=grid.as_rows(cells)), encoding="utf-8")
+    groups = [found for found in groups if found.workload.has_peers]
+    most = max(found.threads for found in groups)
     picture.draw(groups, keys, report.caption(info, groups), PICTURE)
     grid.draw(cells, info["cpus"], GRID_PICTURE)
     machine = "  \n".join(report.head(info).splitlines())
@@ -30,6 +31,18 @@ def publish(info: dict[str, Any], groups: list[Group], keys: list[str], cells: g
     fill(PAGE, "grid", describe_grid(cells))
     short = report.short_markdown([found for found in groups if found.threads == most])
     fill(README, "benchmark", f"{machine}\n\n{short}\n{list_lost(groups, most)}\n")
+
+
+def publish_activations(info: dict[str, Any], groups: list[Group]) -> None:
+    """Write the table of the activations, if they were measured, into the page."""
+    tables = [
+        f"{found.workload.title}, threads: {found.threads}\n\n" + report.activations_markdown(found)
+        for found in groups
+        if not found.workload.has_peers
+    ]
+    if tables:
+        machine = "  \n".join(report.head(info).splitlines())
+        fill(PAGE, "activations", "\n".join([f"{machine}\n", *tables]))
 
 
 def fill(path: Path, name: str, text: str) -> None:

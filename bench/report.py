@@ -16,6 +16,9 @@ from .workloads import Workload
 # A run whose accuracy is this far below the median of all runs does not count.
 ACCURACY_MARGIN = 0.005
 
+# With which the other activations are compared.
+PLAIN_ACTIVATION = "relu"
+
 LABELS = {entry.key: entry.label for entry in PEERS}
 
 
@@ -31,7 +34,7 @@ class Row:
         None  # what is compared: the median of latencies and races, else the minimum
     )
     counts: bool = False
-    to_fastnn: float | None = None  # figure over that of fastnn
+    to_fastnn: float | None = None  # figure over that of fastnn; of an activation, over ReLU's
     of_ceiling: float | None = None
 
     @property
@@ -58,6 +61,19 @@ class Group:
         return min(rows, key=lambda r: r.figure or 0.0, default=None)
 
     @property
+    def base(self) -> Row | None:
+        """The row that the others are compared with."""
+        if self.workload.has_peers:
+            return self.best(True)
+        return next((r for r in self.rows if r.result.call == PLAIN_ACTIVATION), None)
+
+    @property
+    def dearest(self) -> Row | None:
+        """The activation that takes longest, of those that count."""
+        timed = [r for r in self.rows if r.counts and r is not self.base and r.to_fastnn]
+        return max(timed, key=lambda r: r.to_fastnn or 0.0, default=None)
+
+    @property
     def ratio(self) -> float | None:
         """How many times faster fastnn is than the best peer."""
         own, other = self.best(True), self.best(False)
@@ -72,17 +88,20 @@ def group(
     """Compute minima, medians, fractions and ratios of the results of one workload."""
     rows = [_row(workload, result, ceiling) for result in results]
     accuracies = [r.result.accuracy for r in rows if _finite(r.result.accuracy)]
-    if accuracies:
+    if not workload.has_peers:  # each is a network of its own, in its first epochs
+        for row in rows:
+            row.counts = _finite(row.result.loss)
+    elif accuracies:
         least = statistics.median(accuracies) - ACCURACY_MARGIN
         for row in rows:
             accuracy, loss = row.result.accuracy, row.result.loss
             enough = _finite(accuracy) and accuracy >= least
             row.counts = enough and (loss is None or math.isfinite(loss))
     found = Group(workload, threads, rows)
-    own = found.best(True)
-    if own is not None and own.figure:
+    base = found.base
+    if base is not None and base.figure:
         for row in rows:
-            row.to_fastnn = None if row.figure is None else row.figure / own.figure
+            row.to_fastnn = None if row.figure is None else row.figure / base.figure
     return found
 
 
@@ -147,7 +166,8 @@ def _number(value: float | None, spec: str) -> str:
 def text_table(found: Group) -> str:
     """Return the table of one workload: every peer and call, with the verdict below."""
     accuracy = "accuracy" if found.workload.trains else "agreement"
-    lines = [["peer", "minimum", "median", "p99", "/ fastnn", "of ceiling", "loss", accuracy, ""]]
+    over = "/ fastnn" if found.workload.has_peers else f"/ {PLAIN_ACTIVATION}"
+    lines = [["peer", "minimum", "median", "p99", over, "of ceiling", "loss", accuracy, ""]]
     for row in found.rows:
         result = row.result
         if result.status != "ok":
@@ -185,7 +205,12 @@ def _columns(lines: list[list[str]]) -> str:
 
 
 def verdict(found: Group) -> str:
-    """Say how fastnn compares with the best peer."""
+    """Say how fastnn compares with the best peer, or the dearest activation with ReLU."""
+    if not found.workload.has_peers:
+        dearest = found.dearest
+        if dearest is None:
+            return "  nothing to compare"
+        return f"  {dearest.result.call} is the dearest: {dearest.to_fastnn:.2f} times ReLU"
     own, other = found.best(True), found.best(False)
     if other is None:
         return "  no peer to compare with"
@@ -219,6 +244,22 @@ def short_markdown(groups: list[Group]) -> str:
         share = percent(own.of_ceiling if own else None)
         ratio = _number(found.ratio, ".2f")
         lines.append([found.workload.title, _cell(found, "fastnn"), share, best, ratio])
+    return _join(lines)
+
+
+def activations_markdown(found: Group) -> str:
+    """Return the table of the activations, the dearest first."""
+    goal = found.workload.goal_activation
+    lines = [["activation", "minimum", "of ceiling", "times ReLU", "goal", "reached"]]
+    lines.append(["---", *["--:"] * 4, "---"])
+    for row in sorted(found.rows, key=lambda r: -(r.to_fastnn or math.inf)):
+        cells = [row.result.call, seconds(row.minimum), percent(row.of_ceiling)]
+        cells += [_number(row.to_fastnn, ".2f"), _number(goal, "g")]
+        if not row.counts:
+            cells.append(f"does not count: {row.result.status}")
+        elif goal and row.to_fastnn:
+            cells.append("yes" if row.to_fastnn <= goal else "no")
+        lines.append(cells)
     return _join(lines)
 
 

@@ -53,7 +53,9 @@ class Session:
         self.problem = make_problem(self.workload, Path(folder), seed)
         self.peer.setup(self.problem, self.threads)
         self.calls: dict[str, Callable[[], Any]] = {}
-        if not self.workload.trains:
+        if self.workload.kind == "activations":
+            self.calls = self.peer.trainings()
+        elif not self.workload.trains:
             self.calls = self.peer.calls(self.problem.X)
         return {"calls": list(self.calls)}
 
@@ -83,6 +85,10 @@ class Session:
             function()
             times.append((clock() - begin) * 1e-9)
         return times
+
+    def loss(self, call: str) -> float:
+        """Return the loss of one more epoch of a training."""
+        return float(self.calls[call]())
 
     def agreement(self, call: str) -> float:
         """Return the fraction of rows whose class is that of a float64 computation."""

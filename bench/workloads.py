@@ -18,11 +18,13 @@ class Duel(NamedTuple):
 class Workload:
     """A network with its data and what is timed.
 
-    `kind` is "train" (one epoch, whole batches of `batch_size` rows and a shorter last one), "race"
+    `kind` is "train" (one epoch, whole batches of `batch_size` rows and a shorter last one),
+    "activations" (the same by fastnn alone, with each of its elementwise activations), "race"
     (epochs until the test accuracy reaches `accuracy`, in a new process for each seed, what is
     compiled included), "latency" (few rows per call, compared by medians) or "predict" (`rows` rows
-    per call, compared by minima). `data` is "mnist" or "synthetic": for training, `rows` normal
-    rows labelled by a planted linear teacher; for predictions, normal rows without labels.
+    per call, compared by minima). `data` is "mnist", of which the first `rows` rows are used, or
+    "synthetic": for training, `rows` normal rows labelled by a planted linear teacher; for
+    predictions, normal rows without labels.
     """
 
     id: str
@@ -39,12 +41,16 @@ class Workload:
     goal_step: float | None = None  # seconds per mini-batch
     goal_scaling: float | None = None  # times faster on two threads than on one
     goal_over: tuple[str, float] | None = None  # times the time of another workload, at most
+    goal_activation: float | None = None  # times the time of ReLU, at most
     accuracy: float = 1.0  # of a race
     duels: tuple[Duel, ...] = ()  # goals of single calls against single peers
 
     @property
     def title(self) -> str:
         net = "-".join(map(str, self.sizes))
+        if self.kind == "activations":
+            rows = f"one epoch of {self.rows:,} rows"
+            return f"{self.id}: {net}, batch {self.batch_size}, each activation, {rows}"
         if self.kind == "train":
             name = "MNIST " if self.data == "mnist" else ""
             extra = "" if self.optimizer == "sgd" else f", {self.optimizer}"
@@ -58,7 +64,12 @@ class Workload:
 
     @property
     def trains(self) -> bool:
-        return self.kind in ("train", "race")
+        return self.kind in ("train", "activations", "race")
+
+    @property
+    def has_peers(self) -> bool:
+        """Whether other libraries are measured beside fastnn."""
+        return self.kind != "activations"
 
     @property
     def n_steps(self) -> int:
@@ -107,6 +118,17 @@ WORKLOADS = [
     replace(W3, id="W7a", optimizer="adam", learning_rate=1e-3, goal_over=("W3", 1.25)),
     replace(W3, id="W7b", optimizer="momentum", learning_rate=0.01, goal_over=("W3", 1.10)),
     replace(W3, id="W7c", dropout=0.5, goal_over=("W3", 1.10)),
+    Workload(
+        # A step so small that none diverges: e^z grows fast in two layers.
+        "A",
+        "activations",
+        MEDIUM,
+        "mnist",
+        12_800,
+        128,
+        1e-5,
+        goal_activation=1.15,
+    ),
     replace(W9, accuracy=0.98, goal_ratio=2.0),
     Workload(
         "I1",

@@ -23,6 +23,7 @@ from bench.peers.numpy_peer import NumpyPeer
 from bench.workloads import WORKLOADS, Duel, Workload, select
 
 TRAIN = Workload("T", "train", (8, 16, 3), "synthetic", 250, batch_size=32, learning_rate=0.1)
+ACTIVATIONS = dataclasses.replace(TRAIN, id="A", kind="activations")
 LATENCY = Workload("L", "latency", (8, 16, 3), "synthetic", 1)
 PREDICT = Workload("P", "predict", (8, 16, 3), "synthetic", 40)
 NUMPY = choose(["numpy"])
@@ -52,6 +53,58 @@ def test_predictions_agree_with_float64(workload):
     assert len(results[0].times) == driver.TURNS[workload.kind][1]
 
 
+def test_every_elementwise_activation_is_timed_beside_relu(tmp_path, monkeypatch):
+    """Through a worker: all of the list, in turns, with finite losses."""
+    described = tmp_path / "fastnn-0.dist-info"  # a worker asks for the version of its library
+    described.mkdir()
+    (described / "METADATA").write_text("Name: fastnn\nVersion: 0\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    kernels = pytest.importorskip("fastnn._core.kernels")
+    work = dataclasses.replace(TRAIN, kind="activations", goal_activation=1.15)
+    results, _ = driver.run(work, choose(["fastnn"]), 1, NOWHERE, rounds=2, epochs=1)
+    calls = [name for name in kernels.list_activations() if not kernels.is_rowwise(name)]
+    assert [r.call for r in results] == calls
+    assert all(len(r.times) == 2 for r in results)
+    found = report.group(work, 1, results, 1e9)
+    assert all(row.counts and row.to_fastnn for row in found.rows)
+    assert report.text_table(found).count("fastnn ") == len(calls)
+
+
+def test_activations_are_judged_by_the_time_of_relu():
+    times = {"identity": 0.1, "relu": 0.2, "gelu": 0.25, "tanh": 0.23, "elu": 0.9}
+    results = [_result("fastnn", [time, 1.0], None) for time in times.values()]
+    for result, call in zip(results, times, strict=True):
+        result.call = call
+    results[-1].loss = math.nan
+    work = dataclasses.replace(TRAIN, kind="activations", goal_activation=1.15)
+    found = report.group(work, 2, results, None)
+    assert [row.to_fastnn for row in found.rows[:4]] == pytest.approx([0.5, 1.0, 1.25, 1.15])
+    (goal,) = goals.judge(found)
+    said = "1.25 times the time of ReLU for the dearest activation, gelu (goal 1.15, missed)"
+    assert str(goal) == f"T: {said}"
+    lines = report.activations_markdown(found).splitlines()
+    assert lines[2].endswith("| does not count: ok |")
+    assert lines[3:] == [
+        "| gelu | 0.25 s |  | 1.25 | 1.15 | no |",
+        "| tanh | 0.23 s |  | 1.15 | 1.15 | yes |",
+        "| relu | 0.2 s |  | 1.00 | 1.15 | yes |",
+        "| identity | 0.1 s |  | 0.50 | 1.15 | yes |",
+    ]
+    assert "gelu is the dearest: 1.25 times ReLU" in report.text_table(found)
+    assert "/ relu" in report.text_table(found)
+
+
+def test_a_workload_takes_its_first_rows_of_mnist(tmp_path):
+    for name, shape in zip(data.MNIST_FILES, [(9, 2, 2), (9,), (5, 2, 2), (5,)], strict=True):
+        values = np.arange(np.prod(shape), dtype=np.uint8)
+        head = b"\0\0\x08" + bytes([len(shape)]) + np.array(shape, ">i4").tobytes()
+        (tmp_path / name).write_bytes(head + values.tobytes())
+    problem = data.make_problem(Workload("M", "train", (4, 3), "mnist", 6, 2, 0.1), tmp_path)
+    assert problem.X.shape == (6, 4)
+    assert list(problem.y) == list(range(6))
+    assert len(problem.X_test) == 5
+
+
 def test_missing_peer_is_reported_and_the_rest_goes_on():
     results, _ = driver.run(TRAIN, [ABSENT, *NUMPY], 1, NOWHERE, rounds=1, epochs=1)
     assert [r.status for r in results] == ["not installed", "ok"]
@@ -76,7 +129,7 @@ def test_numpy_and_fastnn_agree_after_an_epoch():
     by_hand.setup(problem, 1)
     ours.setup(problem, 1)
     by_hand.run_epoch(np.arange(len(problem.X)))
-    ours.fit(shuffle=False)
+    ours.fit(ours.net, ours.optimizer, shuffle=False)
     loss, accuracy = data.judge(by_hand.weights(), problem)
     assert data.judge(ours.weights(), problem) == pytest.approx((loss, accuracy), rel=1e-5)
     for (W, b), (V, c) in zip(ours.weights(), by_hand.weights(), strict=True):
@@ -274,19 +327,25 @@ def test_published_numbers_stand_between_their_marks(tmp_path, monkeypatch):
     for name in ("NUMBERS", "PICTURE", "GRID_PICTURE", "PAGE", "README"):
         monkeypatch.setattr(publish, name, tmp_path / getattr(publish, name).name)
     marks = "before\n<!-- {0}:start -->\nold\n<!-- {0}:end -->\nafter\n"
-    publish.PAGE.write_text("".join(map(marks.format, ["table", "goals", "grid"])))
+    publish.PAGE.write_text("".join(map(marks.format, ["table", "goals", "grid", "activations"])))
     publish.README.write_text(marks.format("benchmark"))
     results = [_result("fastnn", [0.2], 1.0), _result("jax", [0.1], 1.0)]
     found = report.group(TRAIN, 1, results, 1e9)
     missed = goals.Goal("T", "a step", "25 ms", "4 µs", False)
     info = {**machine.describe(), "date": "2026-01-01", "figures": [], "versions": {}}
     info |= {"rounds": 5, "epochs": 1, "goals": [missed]}
-    publish.publish(info, [found], ["fastnn", "jax"], {(64, 1): 0.6, (65, 1): 0.3})
+    own = report.group(ACTIVATIONS, 1, [_result("fastnn", [0.2], None)], None)
+    own.rows[0].result.call = "relu"
+    publish.publish_activations(info, [found, own])
+    publish.publish(info, [found, own], ["fastnn", "jax"], {(64, 1): 0.6, (65, 1): 0.3})
     page, readme = publish.PAGE.read_text(), publish.README.read_text()
     assert "old" not in page + readme
-    assert page.count("before") == page.count("after") == 3
+    assert page.count("before") == page.count("after") == 4
     assert "| T | 25 ms a step | 4 µs | no |" in page
     assert "cliff at batch 1" in page
+    assert "| relu | 0.2 s |" in page
+    assert (page + readme).count("each activation") == 1  # not in the tables of the peers
+    assert "threads: 1" in page
     assert "JAX, 0.1 s" in readme
     assert "A peer was faster in T." in readme
     numbers = json.loads(publish.NUMBERS.read_text())
@@ -299,9 +358,26 @@ def test_published_numbers_stand_between_their_marks(tmp_path, monkeypatch):
         publish.fill(publish.README, "table", "")
 
 
+def test_activations_alone_leave_the_rest_of_the_page(tmp_path, monkeypatch):
+    monkeypatch.setattr(publish, "PAGE", tmp_path / "page.md")
+    publish.PAGE.write_text("<!-- activations:start -->\nold\n<!-- activations:end -->\n")
+    info = {**machine.describe(), "date": "2026-01-01", "figures": [], "versions": {}}
+    info |= {"rounds": 5, "epochs": 1, "goals": []}
+    options = bench_main.parse(["A", "--publish"])
+    result = _result("fastnn", [0.2], None)
+    result.call = "relu"
+    bench_main.write(options, info, [report.group(ACTIVATIONS, 2, [result], None)], ["fastnn"])
+    assert "| relu | 0.2 s |" in publish.PAGE.read_text()
+    assert "old" not in publish.PAGE.read_text()
+
+
 def test_one_thread_is_run_beside_all_where_the_gain_is_a_goal():
     options = bench_main.parse(["W1", "W2", "--peers", "fastnn,numpy"])
     runs = [(w.id, n, len(peers)) for w, n, peers in bench_main.list_runs(options, cpus=4)]
     assert runs == [("W1", 1, 1), ("W1", 4, 2), ("W2", 4, 2)]
+    options = bench_main.parse(["A", "--peers", "fastnn,numpy", "--threads", "1"])
+    assert [(w.id, n, [p.key for p in peers]) for w, n, peers in options.runs] == [
+        ("A", 1, ["fastnn"])
+    ]
     options = bench_main.parse(["W1", "--threads", "1"])
     assert [(w.id, n) for w, n, _ in options.runs] == [("W1", 1)]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 import fastnn
+from fastnn._core.kernels import is_rowwise, list_activations
 
 from ..data import Problem, Weights
 from .base import Trainer
@@ -20,30 +22,29 @@ class FastnnPeer(Trainer):
     has_dropout = True
 
     def setup(self, problem: Problem, threads: int) -> None:
-        self.problem = problem
-        *hidden, n_outputs = problem.sizes[1:]
-        self.net = fastnn.Network(
-            [*self._make_hidden(hidden, problem.dropout), fastnn.Dense(n_outputs)],
-            loss="softmax_cross_entropy",
-            n_features=problem.sizes[0],
-            dtype="float32",
-            n_threads=threads,
-            seed=problem.seed,
-            classes=np.arange(n_outputs),
-        )
+        self.problem, self.threads = problem, threads
+        self.net = self._make_network("relu")
         for (own_W, own_b), (W, b) in zip(self.weights(), problem.weights, strict=True):
             own_W[...] = W
             own_b[...] = b
         self.optimizer = self._make_optimizer(problem)
 
-    @staticmethod
-    def _make_hidden(widths: list[int], dropout: float) -> list[fastnn.layers.Layer]:
+    def _make_network(self, activation: str) -> fastnn.Network:
+        *hidden, n_outputs = self.problem.sizes[1:]
         layers: list[fastnn.layers.Layer] = []
-        for n in widths:
-            layers.append(fastnn.Dense(n, "relu"))
-            if dropout:
-                layers.append(fastnn.Dropout(dropout))
-        return layers
+        for n in hidden:
+            layers.append(fastnn.Dense(n, activation))
+            if self.problem.dropout:
+                layers.append(fastnn.Dropout(self.problem.dropout))
+        return fastnn.Network(
+            [*layers, fastnn.Dense(n_outputs)],
+            loss="softmax_cross_entropy",
+            n_features=self.problem.sizes[0],
+            dtype="float32",
+            n_threads=self.threads,
+            seed=self.problem.seed,
+            classes=np.arange(n_outputs),
+        )
 
     @staticmethod
     def _make_optimizer(problem: Problem) -> fastnn.optimizers.Optimizer:
@@ -54,18 +55,28 @@ class FastnnPeer(Trainer):
 
     def run_epoch(self, order: NDArray[np.int64]) -> None:
         # `order` is not used: fastnn draws its own, and the time to do so is its own too.
-        self.fit(shuffle=True)
+        self.fit(self.net, self.optimizer, shuffle=True)
 
-    def fit(self, shuffle: bool) -> None:
-        """Train one epoch, in random order or row after row."""
-        self.net.fit(
+    def fit(
+        self, net: fastnn.Network, optimizer: fastnn.optimizers.Optimizer, shuffle: bool
+    ) -> float:
+        """Train one epoch, in random order or row after row; return its loss."""
+        history = net.fit(
             self.problem.X,
             self.problem.y,
             epochs=1,
             batch_size=self.problem.batch_size,
-            optimizer=self.optimizer,
+            optimizer=optimizer,
             shuffle=shuffle,
         )
+        return history.loss[-1]
+
+    def trainings(self) -> dict[str, Callable[[], float]]:
+        """Return an epoch with each elementwise activation in the hidden layers, by its name."""
+        names = [name for name in list_activations() if not is_rowwise(name)]
+        nets = {name: self._make_network(name) for name in names}
+        optimizers = {name: self._make_optimizer(self.problem) for name in names}
+        return {name: partial(self.fit, nets[name], optimizers[name], True) for name in names}
 
     def weights(self) -> Weights:
         views: Weights = []
