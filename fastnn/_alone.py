@@ -41,9 +41,15 @@ class LayerProgram:
         self._plan: Any = None  # that it runs
         self._n_rows: int | None = None  # of the last forward pass in training
 
-    def rewind(self) -> None:
-        """Begin again with the masks of step 0."""
-        self._n_forwards = 0
+    def rewind(self, number: int = 0) -> None:
+        """Go on with the masks of this step."""
+        self._n_forwards = number
+
+    def describe(self) -> tuple[dict, int, int]:
+        """Settings of a stack of this layer alone, inputs, and the step whose masks come next."""
+        names = ("dtype", "seed", "n_threads", "l1", "l2")
+        settings = {name: getattr(self._owner, name) for name in names}
+        return settings, self.n_in, self._n_forwards
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Output for a batch in training."""

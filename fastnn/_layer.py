@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import numpy as np
@@ -97,9 +96,37 @@ class Layer:
 
     def _copy(self):
         """A layer of the same settings that belongs to nobody."""
-        other = copy.copy(self)
+        other = type(self).__new__(type(self))
+        other.__dict__.update(self.__dict__)
         other._detach()
         return other
+
+    def __getstate__(self) -> dict:
+        """Pickled and copied as a layer by itself, of a network's layer too.
+
+        What it would be saved with goes along: settings, parameters and running statistics, and the
+        number of the next mask; gradients and the last forward pass do not.
+        """
+        state = self._copy().__dict__
+        if self._owner is not None and self._program is not None:
+            self._owner._check_readable()
+            values = {
+                name: self._views[name] for name in (*self.parameter_names, *self.state_names)
+            }
+            state["_built"] = self._program.describe(), values
+        return state
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state)
+        built = self.__dict__.pop("_built", None)
+        self._detach()
+        if built is not None:
+            (settings, n_in, number), values = built
+            Stack([self], **settings)._allocate(n_in, initialize=False)
+            for name, value in values.items():
+                if value is not None:
+                    setattr(self, name, value)
+            self._require_program().rewind(number)
 
     def _detach(self) -> None:
         self._views, self._owner, self._program = {}, None, None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 
 from fastnn._core.binding import allocate
@@ -63,13 +62,25 @@ class Parameters:
 
     def copy(self) -> Parameters:
         """The same values in memory of their own, without gradients."""
-        other = copy.copy(self)
-        other.values, other.weights = self.make_arena()
-        other.values[...] = self.values
-        other.running, other.states = other._make_running()
-        other.running[...] = self.running
-        del other.gradients, other.weight_grads
-        return other
+        restore, state = self.__reduce__()
+        return restore(*state)
+
+    def __reduce__(self):
+        """Pickled as plain arrays, without gradients: views and slack are made anew."""
+        state = (self._shapes, self._state_shapes, self._dtype, self.values, self.running)
+        return _restore, state
+
+
+def _restore(shapes, state_shapes, dtype: str, values, running) -> Parameters:
+    """Parameters without gradients, in memory of their own."""
+    made = Parameters.__new__(Parameters)
+    made._shapes, made._state_shapes, made._dtype = shapes, state_shapes, dtype
+    made._size = count_elements(shapes)
+    made.values, made.weights = made.make_arena()
+    made.values[...] = values
+    made.running, made.states = made._make_running()
+    made.running[...] = running
+    return made
 
 
 def list_widths(layers, n_features: int) -> list[int]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastnn._validate import as_array, check_choice
+from fastnn._threads import find_nonfinite
+from fastnn._validate import as_array, as_matrix, check_choice
 
 _KINDS = ["minmax", "standard"]
 _REAL_LOSSES = ("mse", "mae", "huber", "log_cosh")
@@ -85,6 +86,16 @@ def check_target_kind(kind, loss) -> str | None:
             f"size; it goes with {', '.join(_REAL_LOSSES)}"
         )
     return kind
+
+
+def check_unscaled(X, name: str, dtype: str | None, n_features: int | None, n_threads: int | None):
+    """X as a checked matrix, and whether that is a copy; `dtype` None chooses one for scaling."""
+
+    def find(array):
+        return find_nonfinite(array, n_threads)
+
+    matrix = as_matrix(X, name, dtype or choose_dtype(X, name), n_features, find=find)
+    return matrix, is_own(matrix, X)
 
 
 def choose_dtype(X, name: str) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 from fastnn import _programs
 from fastnn._core.frozen import FrozenPredictor
 from fastnn._data import scale
+from fastnn._scaling import check_unscaled
 from fastnn._targets import decide, spread_probabilities
 
 # Rows times multiply-adds of a row up to which a call keeps the GIL: some 20 µs of work.
@@ -18,29 +19,46 @@ class FrozenNetwork:
 
     The weights are copied and laid out in panels once, and scratch is allocated once. Results have
     the bits of the network's own. Any number of threads may call at once: a call with few rows
-    keeps the GIL, one with many releases it and has scratch to itself.
+    keeps the GIL, one with many releases it and has scratch to itself. It can be pickled and
+    copied; nothing of the network itself is kept.
     """
 
     def __init__(self, net) -> None:
+        self._parameters = net._require_built().copy()
+        self._shapes = {what: net._shapes[what] for what in ("scores", "output", "means")}
+        self._n_features = net.n_features
         self._classes = net.classes
         self._loss = net.loss
         self._n_threads = net.n_threads
         self._dtype = net.dtype
+        net._require_scaling(net.scale_inputs, net.input_scaling)
         self._scalings = net.input_scaling, net.target_scaling
-        self._check = net._check_unscaled
-        self._pool = _programs.PredictorPool(net._require_built().copy(), net.dtype, frozen=True)
-        self._scores = self._make_predictor(net._shapes["scores"], net.dtype)
-        self._output = self._make_predictor(net._shapes["output"], net.dtype)
-        self._means = self._make_predictor(net._shapes["means"], net.dtype)
+        self._prepare()
 
-    def _make_predictor(self, shapes, dtype: str) -> FrozenPredictor:
+    def _prepare(self) -> None:
+        """Lay the weights out in panels, and allocate scratch."""
+        self._pool = _programs.PredictorPool(self._parameters, self._dtype, frozen=True)
+        self._scores = self._make_predictor("scores")
+        self._output = self._make_predictor("output")
+        self._means = self._make_predictor("means")
+
+    def __getstate__(self) -> dict:
+        made = ("_pool", "_scores", "_output", "_means")
+        return {name: value for name, value in self.__dict__.items() if name not in made}
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state)
+        self._prepare()
+
+    def _make_predictor(self, what: str) -> FrozenPredictor:
+        shapes = self._shapes[what]
         _, predictor = self._pool.make(shapes, 1, packed=True)
         per_row = sum(shape.multiply_adds for shape in shapes)
         return FrozenPredictor(
             predictor,
             shapes[0].n_in,
             shapes[-1].n_out,
-            dtype,
+            self._dtype,
             check=lambda X: self._check(X)[0],
             run_many=lambda X, out: self._pool.run(X, shapes, self._n_threads, out),
             max_rows=_SMALL_CALL // per_row,
@@ -80,6 +98,11 @@ class FrozenNetwork:
             )
         out[...] = probabilities
         return out
+
+    def _check(self, X):
+        """X as a matrix that can be used, and whether it is a copy."""
+        dtype = None if self._scalings[0] else self._dtype
+        return check_unscaled(X, "X", dtype, self._n_features, self._n_threads)
 
     def _scale(self, X):
         if self._scalings[0] is None:

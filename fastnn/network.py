@@ -185,12 +185,9 @@ class Network(Fitting, Stack):
     def _check_unscaled(self, X, name: str = "X", n_features: int | None = None):
         """X as it came, and whether it is a copy; in float64 where scaling needs all its digits."""
 
-        def find(array):
-            return _threads.find_nonfinite(array, self.n_threads)
-
-        dtype = _scaling.choose_dtype(X, name) if self.scale_inputs else self.dtype
-        matrix = _validate.as_matrix(X, name, dtype, n_features or self.n_features, find=find)
-        return matrix, _scaling.is_own(matrix, X)
+        dtype = None if self.scale_inputs else self.dtype
+        n_features = n_features or self.n_features
+        return _scaling.check_unscaled(X, name, dtype, n_features, self.n_threads)
 
     def _check_input(self, X) -> np.ndarray:
         """X as the first layer takes it."""
@@ -342,7 +339,13 @@ class Network(Fitting, Stack):
     def freeze(self) -> FrozenNetwork:
         """A copy of this network as it is now that predicts with the least delay.
 
-        Its results have the bits of this network's; training goes on without it.
+        Its results have the bits of this network's; training goes on without it. It can be pickled,
+        and needs the network no longer.
+
+        Raises
+        ------
+        ValueError
+            Where the network is not built, or its scaling not fitted.
         """
         with self._access:
             return FrozenNetwork(self)

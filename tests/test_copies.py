@@ -1,8 +1,11 @@
 """Copies of a network: pickled, deep, and in another process."""
 
+import concurrent.futures
 import copy
+import gc
 import multiprocessing
 import pickle
+import weakref
 
 import common
 import numpy as np
@@ -40,6 +43,106 @@ def test_a_copy_goes_on_as_the_network_would(duplicate, dtype, data):
     assert twin.layers[1].weight.base is not None  # views of one vector
     twin.parameter_vector[...] = 0
     assert not twin.layers[1].weight.any()
+
+
+DUPLICATES = [copy.copy, copy.deepcopy, lambda each: pickle.loads(pickle.dumps(each))]
+
+
+@pytest.mark.parametrize("duplicate", DUPLICATES)
+def test_a_frozen_network_is_copied_with_its_bits(duplicate, dtype, data):
+    net = make_network(dtype=dtype)
+    net.fit(*data, epochs=2, batch_size=20)
+    twin = duplicate(net.freeze())
+    expected = [method(data[0]) for method in (net.forward, net.predict_proba, net.predict)]
+    net.parameter_vector[...] = 0
+    many = np.tile(data[0], (3000, 1))  # released from the GIL, by predictors of the pool
+    found = [method(data[0]) for method in (twin.forward, twin.predict_proba, twin.predict)]
+    assert all(common.same_bits(one, same) for one, same in zip(expected[:2], found, strict=False))
+    assert list(found[2]) == list(expected[2])
+    assert common.same_bits(twin.forward(many)[:60], expected[0])
+    with pytest.raises(ValueError, match="X has 4 features, model expects 5"):
+        twin.predict(data[0][:, :4])
+
+
+def test_a_frozen_network_undoes_the_scaling_of_targets_after_the_network_is_gone(data):
+    X = data[0]
+    net = fastnn.Network([fastnn.Dense(1)], "mse", scale_inputs="minmax", scale_targets="standard")
+    net.fit(X, 1e3 + X[:, 0], epochs=1)
+    frozen, expected, watch = net.freeze(), net.predict(X), weakref.ref(net)
+    del net
+    gc.collect()
+    assert watch() is None
+    assert common.same_bits(frozen.predict(X), expected)
+    assert common.same_bits(pickle.loads(pickle.dumps(frozen)).predict(X), expected)
+
+
+def test_a_network_of_unfitted_scaling_is_not_frozen():
+    net = fastnn.Network([fastnn.Dense(1)], "mse", n_features=2, scale_inputs="minmax")
+    with pytest.raises(ValueError, match="scaling is not fitted yet: call fit first"):
+        net.freeze()
+
+
+@pytest.mark.parametrize("duplicate", DUPLICATES)
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: fastnn.Dense(4, "prelu"),
+        lambda: fastnn.Dense(4, use_bias=False, l2=0.1),
+        lambda: fastnn.BatchNorm(0.8),
+        fastnn.LayerNorm,
+        lambda: fastnn.Dropout(0.4),
+        lambda: fastnn.Activation("arctan"),
+    ],
+)
+def test_a_layer_by_itself_is_copied_with_its_bits(duplicate, make, dtype, rng):
+    assert repr(duplicate(make())) == repr(make())  # not built
+    layer = make().build(4, dtype=dtype, seed=7, n_threads=1)
+    x, dh = rng.standard_normal((2, 9, 4)).astype(dtype)
+    layer.forward(x)
+    twin = duplicate(layer)
+    with pytest.raises(RuntimeError, match="backward needs a forward pass in training"):
+        twin.backward(dh)
+    for value in layer.parameters():
+        value += 1  # nothing is shared
+    for value in twin.parameters():
+        value += 1
+    assert common.same_bits(twin.forward(x), layer.forward(x))
+    assert common.same_bits(twin.backward(dh), layer.backward(dh))
+    assert common.same_bits(twin.forward(x, training=False), layer.forward(x, training=False))
+    for name in layer.parameter_names:
+        own, other = (getattr(each, f"{name}_grad") for each in (layer, twin))
+        assert (own is None and other is None) or common.same_bits(own, other)
+
+
+@pytest.mark.parametrize("duplicate", DUPLICATES)
+def test_a_copied_layer_of_a_network_is_a_layer_by_itself(duplicate, data):
+    net = make_network(l2=0.5)
+    net.fit(*data, epochs=1, batch_size=20)
+    layer = net.layers[1]
+    twin, X = duplicate(layer), data[0].astype("float32")
+    dh = np.ones((60, 9), "float32")
+    assert common.same_bits(twin.forward(X), layer.forward(X))
+    assert common.same_bits(twin.backward(dh), layer.backward(dh))
+    assert common.same_bits(twin.weight_grad, layer.weight_grad)  # the network's penalty included
+    twin.weight = 0
+    assert layer.weight.all()
+    norm, moved = duplicate(net.layers[2]), net.layers[2].running_mean.copy()
+    assert common.same_bits(norm.running_mean, moved)
+    watch = weakref.ref(net)
+    del net, layer
+    gc.collect()
+    assert watch() is None
+
+
+def test_a_layer_is_not_copied_amid_a_fit_of_its_network(data):
+    class Copy(fastnn.Callback):
+        def on_epoch_end(self, state):
+            with concurrent.futures.ThreadPoolExecutor(1) as pool:
+                raised.append(pool.submit(copy.copy, net.layers[1]).exception())
+
+    net, raised = make_network(), []
+    net.fit(*data, epochs=1, batch_size=20, callbacks=[Copy()])
+    assert "model is being fitted in another thread" in str(raised[0])
 
 
 def test_a_network_that_is_not_built_is_copied_too(data):
