@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from support import BLUE, ORANGE, run, save
 
 import fastnn
@@ -36,7 +37,7 @@ DATA = {"rings": make_rings, "XOR": make_xor, "spirals": make_spirals}
 
 def main(path="decision_boundaries.png", quick=False):
     """Returns the accuracy of each model on each data set."""
-    figure = Figure(figsize=(8, 5.4), layout="constrained")
+    figure = Figure(figsize=(8, 5.9), layout="constrained")
     panels = figure.subplots(2, 3, sharex=True, sharey=True)
     accuracy = {}
     for column, (data, make) in enumerate(DATA.items()):
@@ -52,6 +53,14 @@ def main(path="decision_boundaries.png", quick=False):
             print(f"{data:8} {model:11} {accuracy[model, data]:7.2%}")
             draw(panels[row, column], net, X, y)
             panels[row, column].set_title(f"{data}, {model}: {accuracy[model, data]:.1%}")
+    for axes in panels[-1]:
+        axes.set_xlabel("$x_1$")
+    for axes in panels[:, 0]:
+        axes.set_ylabel("$x_2$", rotation=0)
+    handles, names = panels[0, 0].get_legend_handles_labels()
+    line = Line2D([], [], color="black", linewidth=1.2)
+    names.append("boundary: both classes are equally probable")
+    figure.legend([*handles, line], names, loc="outside lower center", ncols=3, frameon=False)
     save(figure, path)
     return accuracy
 
@@ -62,12 +71,12 @@ def draw(axes, net, X, y):
     grid = np.stack(np.meshgrid(side, side), axis=-1)
     probability = net.predict_proba(grid.reshape(-1, 2))[:, 1].reshape(150, 150)
     colours = LinearSegmentedColormap.from_list("classes", [BLUE, "white", ORANGE])
-    axes.contourf(side, side, probability, np.linspace(0, 1, 11), cmap=colours, alpha=0.5)
+    axes.contourf(side, side, probability, np.linspace(0, 1, 7), cmap=colours, alpha=0.5)
     axes.contour(side, side, probability, [0.5], colors="black", linewidths=1.2)
     for label, colour, marker in [(0, BLUE, "o"), (1, ORANGE, "^")]:
         points = X[y == label]
-        style = {"s": 12, "color": colour, "marker": marker, "edgecolor": "white", "linewidth": 0.3}
-        axes.scatter(points[:, 0], points[:, 1], **style)
+        style = {"s": 14, "color": colour, "marker": marker, "edgecolor": "white", "linewidth": 0.3}
+        axes.scatter(points[:, 0], points[:, 1], label=f"class {label}", **style)
     axes.set(aspect="equal", xticks=[-1, 0, 1], yticks=[-1, 0, 1])
 
 

@@ -46,8 +46,9 @@ def main(path="dropout.png", quick=False, data=None):
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     for axes, (name, history) in zip(panels, histories.items(), strict=True):
-        axes.plot(history.train_loss, color=BLUE, label=f"{len(X):,} images to train")
-        axes.plot(history.val_loss, color=ORANGE, label=f"{len(X_valid):,} others")
+        epochs = range(1, len(history) + 1)
+        axes.plot(epochs, history.train_loss, color=BLUE, label=f"{len(X):,} images to train")
+        axes.plot(epochs, history.val_loss, color=ORANGE, label=f"{len(X_valid):,} others")
         axes.set(title=f"{name}: {history.val_accuracy[-1]:.1%} right", xlabel="epoch")
         tidy(axes)
     panels[0].set(ylabel="loss", ylim=(0, 0.9))

@@ -48,7 +48,9 @@ def draw_mistakes(axes, X, y, predicted, columns=6):
     """The first images that the network reads wrongly."""
     wrong = np.flatnonzero(predicted != y)
     first = wrong[: 3 * columns]
-    axes.set_title(f"{len(wrong)} of {len(y):,} are read wrongly, as", fontsize=10)
+    axes.set_title(
+        f"{len(wrong)} of {len(y):,} are read wrongly, as the orange digits", fontsize=10
+    )
     picture = tile(X[first], columns)
     axes.imshow(picture, cmap="gray_r")
     cell = picture.shape[1] / columns

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib import colormaps
 
 import fastnn
 
@@ -88,6 +89,18 @@ def test_C21_no_line_separates_rings_xor_and_spirals_but_two_layers_do(run):
     assert accuracy["two layers", "spirals"] > 0.8  # all of them at full size
 
 
+def test_C21_the_picture_names_its_axes_and_classes(run, monkeypatch):
+    example, figures = importlib.import_module("decision_boundaries"), []
+    monkeypatch.setattr(example, "save", lambda figure, path: figures.append(figure))
+    example.main(quick=True)
+    (legend,) = figures[0].legends
+    named = [text.get_text().split(":")[0] for text in legend.get_texts()]
+    assert named == ["class 0", "class 1", "boundary"]
+    panels = np.reshape(figures[0].axes, (2, 3))
+    assert [axes.get_xlabel() for axes in panels[-1]] == ["$x_1$"] * 3
+    assert [axes.get_ylabel() for axes in panels[:, 0]] == ["$x_2$"] * 2
+
+
 def test_C23_hidden_weights_are_images(run):
     images, accuracy = run("hidden_weights", quick=True)
     assert images.shape == (32, 64)  # 784 on MNIST
@@ -132,6 +145,22 @@ def test_the_gallery_shows_every_example(monkeypatch):
     for name in names:
         assert f"`{name}.py`" in gallery
         assert (EXAMPLES.parent / "docs" / "pictures" / f"{name}.png").stat().st_size < 60_000
+
+
+def test_fewer_colours_keep_the_ends_of_a_colour_bar_apart(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    gallery = importlib.import_module("make_gallery")
+    values = np.random.default_rng(1).normal(0.5, 0.1, (100, 512))  # mostly pale
+    values[0] = np.linspace(0, 1, 512)  # the bar
+    pixels = np.round(255 * colormaps["RdBu_r"](values)[:, :, :3]).astype(np.uint8)
+    pixels[50:] += np.arange(100, dtype=np.uint8)[:50, None, None] % 4  # many shades
+    path = tmp_path / "bar.png"
+    gallery.Image.fromarray(pixels).save(path)
+    gallery.shrink(path)
+    picture = gallery.Image.open(path)
+    assert picture.mode == "P"
+    found = np.asarray(picture.convert("RGB")).astype(int)
+    assert np.abs(found - pixels).max() < 12
 
 
 def test_recipes_learn_in_fastnn_what_they_learn_in_pytorch(monkeypatch):
