@@ -92,8 +92,9 @@ def test_fewer_threads_than_asked_for_are_an_error():
     """Half of the work would be left undone."""
     path = os.pathsep.join(filter(None, sys.path))
     environment = {**os.environ, "OMP_THREAD_LIMIT": "1", "PYTHONPATH": path}
+    command = [sys.executable, "-c", LIMITED]
     done = subprocess.run(
-        [sys.executable, "-c", LIMITED], env=environment, capture_output=True, text=True, check=True
+        command, env=environment, capture_output=True, text=True, check=True, timeout=60
     )
     lines = done.stdout.splitlines()
     assert len(lines) == 4
