@@ -27,7 +27,7 @@ class Fitting:
     n_outputs: int
     l1: float
     l2: float
-    layers: list
+    layers: tuple
     n_features: int | None
     _build: Any
     _penalties: Any
@@ -264,8 +264,9 @@ class Fitting:
     def _make_twin(self, seed: int):
         """A network of the same settings, classes and scaling in a fit, with weights of `seed`."""
         twin = object.__new__(type(self))  # `copy` would go through the description of a file
-        vars(twin).update(vars(self))
-        twin.layers = [layer._copy() for layer in self.layers]
+        layers = tuple(layer._copy() for layer in self.layers)
+        vars(twin).update({**vars(self), "layers": layers})
+        del twin.n_features
         twin._prepare_fitting()
         twin._access.begin_writing()
         twin._penalties = Penalties(twin.layers, self.l1, self.l2)

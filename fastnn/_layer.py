@@ -8,6 +8,7 @@ import numpy as np
 
 from fastnn import activations
 from fastnn._alone import LayerProgram
+from fastnn._fixed import Fixed
 from fastnn._labels import as_targets
 from fastnn._stack import Stack
 from fastnn._validate import as_matrix, check_int
@@ -37,7 +38,7 @@ class View:
         view[...] = values
 
 
-class Layer:
+class Layer(Fixed):
     """What all layers have in common.
 
     Attributes
@@ -58,7 +59,6 @@ class Layer:
     state_names: tuple[str, ...] = ()
     units: Any = None
     activation: activations.Activation = activations.Identity()
-    _settings: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         self._views: dict[str, np.ndarray | None] = {}

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from fastnn import _validate
+from fastnn._fixed import Fixed
 from fastnn._parameters import Parameters
 from fastnn._penalties import Penalties
 from fastnn._threads import check_n_threads
 from fastnn.initializers import choose_initializer
 
 
-class Stack:
+class Stack(Fixed):
     """Layers, one behind the other, and the arrays of their parameters.
 
     Parameters
@@ -22,17 +23,19 @@ class Stack:
         As users hand them to `Network`.
     """
 
+    _settings: tuple[str, ...] = ("layers", "dtype", "l1", "l2", "n_features")
+    n_features: int | None = None
+
     def __init__(
         self, layers, dtype, seed, n_threads: int | None, l1: float = 0.0, l2: float = 0.0
     ) -> None:
-        self.layers = layers
+        self.layers = tuple(layers)
         self.dtype = _validate.check_choice("dtype", str(np.dtype(dtype)), ["float32", "float64"])
         self.seed = _validate.check_int("seed", seed, 0, 2**64 - 1)
         self.n_threads = check_n_threads(n_threads)
         self.l1 = _validate.check_number("l1", l1, low=0)
         self.l2 = _validate.check_number("l2", l2, low=0)
-        self._penalties = Penalties(layers, self.l1, self.l2)
-        self.n_features: int | None = None
+        self._penalties = Penalties(self.layers, self.l1, self.l2)
         self._parameters: Parameters | None = None
 
     def _allocate(self, n_features: int, initialize: bool = True) -> None:
@@ -46,7 +49,8 @@ class Stack:
             if initialize:
                 self._fill(self.seed)
         except BaseException:  # an initializer that is the user's
-            self._parameters = self.n_features = None
+            self._parameters = None
+            del self.n_features
             for layer in self.layers:
                 layer._detach()
             raise

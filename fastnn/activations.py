@@ -9,10 +9,11 @@ derivative that `backward` uses.
 from __future__ import annotations
 
 from fastnn._core.kernels import list_activations
+from fastnn._fixed import Fixed
 from fastnn._validate import check_choice, check_number
 
 
-class Activation:
+class Activation(Fixed):
     """What all activations share.
 
     Attributes
@@ -25,6 +26,10 @@ class Activation:
 
     name: str
     _setting: str | None = None  # what the coefficient is called
+
+    @property
+    def _settings(self) -> tuple[str, ...]:  # type: ignore[override]
+        return () if self._setting is None else (self._setting,)
 
     @property
     def coefficient(self) -> float | None:

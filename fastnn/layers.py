@@ -7,7 +7,7 @@ from fastnn._core.kernels import get_coefficient_kind
 from fastnn._layer import Layer, View
 from fastnn._validate import check_int, check_number
 from fastnn.activations import get_activation
-from fastnn.initializers import check_initializer, describe_initializer
+from fastnn.initializers import Initializer, check_initializer, describe_initializer
 from fastnn.norms import BatchNorm, LayerNorm
 
 
@@ -24,7 +24,8 @@ class Dense(Layer):
     use_bias : bool, default True
     initializer : str, Initializer or function, optional
         Where the weights start: see `fastnn.initializers`. By default He's, LeCun's or Glorot's,
-        by the activation. A function ``f(shape, rng)`` returns an array of that shape.
+        by the activation. A function ``f(shape, rng)`` returns an array of that shape. The one
+        setting that may be written later: for `Network.reset`.
     l1, l2 : float, optional
         The layer adds l1 sum |W| + l2 sum W^2 to the loss. By default the network's.
     max_norm : float, optional
@@ -46,6 +47,7 @@ class Dense(Layer):
     """
 
     kind = "dense"
+    _settings = ("units", "activation", "use_bias", "l1", "l2", "max_norm")
     parameter_names = ("weight", "bias", "slope")
     weight, bias, slope = View(), View(), View()
     weight_grad, bias_grad, slope_grad = View(), View(), View()
@@ -65,7 +67,7 @@ class Dense(Layer):
         self.units = check_int("units", units, 1)
         self.activation = get_activation(activation)
         self.use_bias = bool(use_bias)
-        self.initializer = check_initializer(initializer)
+        self.initializer = initializer
         self.l1 = None if l1 is None else check_number("l1", l1, low=0)
         self.l2 = None if l2 is None else check_number("l2", l2, low=0)
         self.max_norm = (
@@ -91,6 +93,14 @@ class Dense(Layer):
             "l2": self.l2,
             "max_norm": self.max_norm,
         }
+
+    @property
+    def initializer(self) -> Initializer | None:
+        return self._initializer
+
+    @initializer.setter
+    def initializer(self, initializer) -> None:
+        self._initializer = check_initializer(initializer)
 
     def parameter_shapes(self, n_in: int) -> list[tuple[int, ...] | None]:
         learnt = get_coefficient_kind(self.activation.name) == "learnt"
@@ -143,6 +153,7 @@ class Activation(Layer):
     """
 
     kind = "activation"
+    _settings = ("activation",)
 
     def __init__(self, activation: str | activations.Activation) -> None:
         super().__init__()

@@ -58,7 +58,7 @@ class Network(Fitting, Stack):
 
     Attributes
     ----------
-    layers : list
+    layers : tuple
         With views of the parameters: ``weight``, ``bias``, ``weight_grad``, ``bias_grad``.
     classes : ndarray or None
     n_features, n_outputs : int
@@ -67,6 +67,8 @@ class Network(Fitting, Stack):
     history : History or None
         Of the last fit.
     """
+
+    _settings = (*Stack._settings, "loss", "n_outputs", "scale_inputs", "scale_targets")
 
     def __init__(
         self,
@@ -101,7 +103,8 @@ class Network(Fitting, Stack):
             self._build(_validate.check_int("n_features", n_features, 1))
 
     def __repr__(self) -> str:
-        return f"Network({self.layers}, loss={self.loss.name!r}, n_features={self.n_features})"
+        layers = list(self.layers)
+        return f"Network({layers}, loss={self.loss.name!r}, n_features={self.n_features})"
 
     def __reduce__(self):
         """Pickled, copied, or sent to another process, as it would be saved, with its history."""
