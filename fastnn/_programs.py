@@ -19,6 +19,8 @@ from fastnn._targets import check_right
 
 # From this many rows on, a prediction is worth copying the weights into panels first.
 PACK_MIN_ROWS = 256
+# In training, where they are copied back for each callback too: from this many rows between two.
+PACK_MIN_TRAINED = 1024
 # The explicit loop starts a region at every call, so it takes more work to pay for threads.
 EXPLICIT_FACTOR = 16
 
@@ -128,8 +130,13 @@ def check_batch(shapes, n_rows: int, fix: str) -> None:
         raise ValueError(f"BatchNorm needs at least 2 rows in a training batch, but {fix}")
 
 
-def make_trainer(parameters, plans, loss, merged: bool, optimizer) -> tuple[Binding, Engine]:
-    """An engine that updates packed copies of the weights; `Binding.pack` and `unpack` them."""
+def make_trainer(
+    parameters, plans, loss, merged: bool, optimizer, packed: bool = True
+) -> tuple[Binding, Engine]:
+    """An engine that updates the weights, in copies that `Binding.pack` and `unpack` if packed.
+
+    The bits are the same; copies cost time in each call of the engine, and save it in each step.
+    """
     plan, last_plan = plans
     state = optimizer.bind(len(parameters.values), plan.dtype)
     # Of this arena, only what is kept is ever touched, and takes memory: not the weights' part.
@@ -139,7 +146,7 @@ def make_trainer(parameters, plans, loss, merged: bool, optimizer) -> tuple[Bind
         parameters.arrays,
         gradient_views,
         plan.batch_size,
-        packed=True,
+        packed=packed,
         training=True,
         slots=[parameters.make_views(slot) for slot in state],
     )

@@ -107,8 +107,10 @@ class Training:
             self.optimizer,
         )
         self._plan, self._mode = plans[0], self._find_mode()
+        n_rows = self._choose_n_steps(bool(self.callbacks)) * self._batch_size  # of the first call
+        packed = n_rows >= min(_programs.PACK_MIN_TRAINED, self._n_rows)
         self._binding, self._engine = _programs.make_trainer(
-            net._parameters, plans, net.loss, net._merged, self.optimizer
+            net._parameters, plans, net.loss, net._merged, self.optimizer, packed
         )
         self._engine.load_data(
             data.X,
@@ -241,7 +243,7 @@ class Training:
         return rows
 
     def _call_engine(self, n_steps: int, rows: list) -> bool:
-        """Train in packed weights and bring them back, whatever happens in between.
+        """Train, and bring packed weights back, whatever happens in between.
 
         False where a loss, a parameter, or what the optimizer keeps is no longer finite.
         """
