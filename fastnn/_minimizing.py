@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import Any
 
@@ -14,6 +15,10 @@ from fastnn.callbacks import ReduceOnPlateau
 
 class _StoppedError(Exception):
     """Ends the minimisation from within, after the last whole iteration."""
+
+
+class _RewrittenError(Exception):
+    """Ends it as well: a callback has written weights, from which the next one begins."""
 
 
 class Minimizing(Training):
@@ -47,17 +52,23 @@ class Minimizing(Training):
         return _threads.hold_blas()
 
     def _train(self, bar) -> None:
+        while self.n_epochs_done < self.epochs and self.history.stop_reason is None:
+            self._kept = self.net._copy_state()  # of the last whole iteration
+            self._clock, self._data_loss = time.perf_counter(), None
+            with contextlib.suppress(_StoppedError, _RewrittenError):
+                self._minimize(bar)
+
+    def _minimize(self, bar) -> None:
+        """Iterate from the present weights, without memory of steps before."""
         from scipy.optimize import minimize  # takes longer to import than fastnn
 
         settings = self.optimizer
-        self._kept = self.net._copy_state()  # of the last whole iteration
-        self._clock = time.perf_counter()
         options = {
             "maxcor": settings.history_size,
             "gtol": settings.tolerance_gradient,
             "ftol": settings.tolerance_change,
             "maxls": settings.max_line_search,
-            "maxiter": self.epochs,
+            "maxiter": self.epochs - self.n_epochs_done,
             "maxfun": np.inf,  # SciPy's own limits would end long fits
         }
         try:
@@ -69,8 +80,6 @@ class Minimizing(Training):
                 callback=lambda vector: self._end_iteration(vector, bar),
                 options=options,
             )
-        except _StoppedError:
-            return
         finally:
             self.net._restore_state(self._kept)  # and not those of a step that was only tried
         self._explain(found)
@@ -78,6 +87,7 @@ class Minimizing(Training):
     def _evaluate(self, vector: np.ndarray) -> tuple[float, np.ndarray]:
         """Loss and gradient at these parameters."""
         net = self.net
+        net._restore_state(self._kept)  # running statistics move once in an iteration
         with np.errstate(over="ignore"):
             net.parameter_vector[...] = vector
         data_loss = _threads.run_interruptibly(self._run_passes, lambda: None)
@@ -118,9 +128,12 @@ class Minimizing(Training):
         net._step = self.position % 2**32
         row = {"epoch": epoch, **net._penalties.split(self._data_loss)}
         self._finish_epochs([{**row, "seconds": now - self._clock}], bar)
+        written, kept = net._copy_state(), self._kept
+        self._kept = written  # by the callbacks, or as it was
         if self.history.stop_reason is not None:
-            self._kept = net._copy_state()
             raise _StoppedError
+        if not all(np.array_equal(written[name], kept[name]) for name in kept):
+            raise _RewrittenError
         self._clock = time.perf_counter()
 
     def _explain(self, found) -> None:

@@ -19,7 +19,7 @@ class Callback:
       network from 0; ``step``: how many of its ``steps_per_epoch`` steps are done;
     - ``loss``: mean loss of the last step, without penalties;
     - ``learning_rate``: what a schedule starts from, or else the rate itself; may be written; None
-      with `LBFGS`, which also takes no notice of weights that are written;
+      with `LBFGS`, which begins anew, without memory, from weights that are written;
     - ``stop(reason)``: ends the fit; the reason goes to ``history.stop_reason``.
 
     Without callbacks all epochs are one call of the engine. With `on_epoch_end` (and with penalties

@@ -139,6 +139,36 @@ def test_batch_norm_is_trained():
     assert (layers[1].running_variance != 1).all()
 
 
+def test_running_statistics_move_once_in_an_iteration():
+    """And not with each pass of a line search: as first layer they know the means of X."""
+    X, y = make_data()
+    X = X + np.arange(1, 6)
+    layers = [fastnn.BatchNorm(momentum=0.5), fastnn.Dense(8, "tanh"), fastnn.Dense(3)]
+    net = fastnn.Network(layers, dtype="float64")
+    net.fit(X, y, epochs=3, optimizer=fastnn.LBFGS())
+    expected = (1 - 0.5**3) * X.mean(axis=0)
+    np.testing.assert_allclose(net.layers[0].running_mean, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["on the way", "at the end"])
+def test_weights_that_a_callback_writes_count(last):
+    X, y = make_data()
+    net, twin = make_network(), make_network()
+
+    def shrink(fit):
+        if fit.n_epochs_done == 4:
+            net.parameter_vector[...] *= 0.5
+
+    n_epochs = 4 if last else 10
+    history = net.fit(X, y, epochs=n_epochs, optimizer=fastnn.LBFGS(), callbacks=[shrink])
+    twin.fit(X, y, epochs=4, optimizer=fastnn.LBFGS())
+    twin.parameter_vector[...] *= 0.5
+    if not last:
+        twin.fit(X, y, epochs=6, optimizer=fastnn.LBFGS())
+    assert history.epoch == list(range(n_epochs))
+    assert common.same_bits(net.parameter_vector, twin.parameter_vector)
+
+
 def test_restarts_keep_the_best():
     X, y = make_data()
     history = make_network().fit(X, y, epochs=10, optimizer=fastnn.LBFGS(), n_restarts=3)
