@@ -53,7 +53,7 @@ class Fitting:
         class_weight=None,
         callbacks=(),
         tol: float | None = None,
-        patience: int = 5,
+        patience: int | None = None,
         n_restarts: int = 1,
         shuffle: bool = True,
         progress: bool = False,
@@ -92,8 +92,8 @@ class Fitting:
         tol : float, optional
             Iterate until convergence, but for `epochs` epochs at most: training ends when the loss
             has not fallen by more than `tol` in `patience` epochs.
-        patience : int, default 5
-            Of `tol`.
+        patience : int, optional
+            Of `tol`, and only with it; by default 5.
         n_restarts : int, default 1
             Train so many times, first from the present weights, then from other random ones, and
             keep the network (with its seed) that ends with the lowest val_loss; without a
@@ -279,9 +279,14 @@ class Fitting:
             pass
 
 
-def _list_watchers(callbacks, tol: float | None, patience: int) -> list[Callback]:
+def _list_watchers(callbacks, tol: float | None, patience: int | None) -> list[Callback]:
     watchers = check_callbacks(callbacks)
-    patience = _validate.check_int("patience", patience, 1)
+    if tol is None and patience is not None:
+        raise ValueError(
+            f"patience is {patience}, but it belongs to tol, which was not given: pass tol too, or "
+            f"callbacks=[fastnn.EarlyStopping(patience={patience})]"
+        )
+    patience = 5 if patience is None else _validate.check_int("patience", patience, 1)
     if tol is not None:
         watchers.append(Convergence(_validate.check_number("tol", tol, low=0), patience))
     return watchers

@@ -23,9 +23,9 @@ class LBFGS(Optimizer):
     has converged, and says so: ``history.converged`` and ``stop_reason``. The history's loss is
     that of the weights at the iteration's end. Each fit begins without memory, and so does the next
     iteration where a callback has written weights; running statistics of batch norm move once in
-    each. A loss that changes
-    from pass to pass, or has kinks by design, is refused: `Dropout`, `l1` and `max_norm`. There is
-    no learning rate, and so no schedule. For `partial_fit` and the explicit loop take another.
+    each. A loss that changes from pass to pass, or has kinks by design, is refused: `Dropout`, `l1`
+    and `max_norm`. There is no learning rate, and so no schedule. For `partial_fit` and the
+    explicit loop take another.
     """
 
     whole_data: ClassVar[bool] = True

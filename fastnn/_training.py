@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnn import _programs, _threads
+from fastnn._progress import describe_row, make_bar
+from fastnn._validate import check_number
 from fastnn.divergence import (
     DivergenceError,
     DivergenceWarning,
@@ -77,7 +79,7 @@ class Training:
         self.epochs = epochs
         self.steps_per_epoch = -(-n_rows // batch_size)
         self.optimizer = optimizer
-        self.learning_rate: Any = getattr(optimizer, "learning_rate", None)
+        self._learning_rate: Any = getattr(optimizer, "learning_rate", None)
         self._schedule = schedule
         self.settings = {
             "batch_size": batch_size,
@@ -131,6 +133,16 @@ class Training:
     # --- what callbacks may use ----------------------------------------------------------------
 
     @property
+    def learning_rate(self) -> Any:
+        return self._learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, rate: float) -> None:
+        if self._learning_rate is None:
+            raise ValueError(f"learning_rate was set to {rate!r}, but {self.optimizer!r} has none")
+        self._learning_rate = check_number("learning_rate", rate, low=0)
+
+    @property
     def n_epochs_done(self) -> int:
         """Whole epochs since this fit began."""
         return (self.position - self.start) // self.steps_per_epoch
@@ -169,7 +181,7 @@ class Training:
 
     def run(self, progress: bool) -> None:
         """Train until the last epoch is done, or something ends it before."""
-        bar = _make_bar(self.epochs) if progress else None
+        bar = make_bar(self.epochs) if progress else None
         try:
             with bar or contextlib.nullcontext(), self._limit_blas():
                 self._notify("on_fit_begin")
@@ -224,7 +236,7 @@ class Training:
             self.history.epochs.append(row)
             self._notify("on_epoch_end")
             if bar is not None:
-                bar.set_postfix(_describe(row), refresh=False)
+                bar.set_postfix(describe_row(row), refresh=False)
                 bar.update()
 
     def _run_steps(self, n_steps: int) -> list[dict[str, Any]]:
@@ -373,23 +385,12 @@ class Training:
         """Say why training ended, and whether it went the wrong way."""
         history = self.history
         if history.stop_reason is None:
-            history.stop_reason = f"all {self.epochs} epochs are done"
+            all_of_them = (
+                f"all {self.epochs} epochs are" if self.epochs > 1 else "the only epoch is"
+            )
+            history.stop_reason = f"{all_of_them} done"
         losses = [row["loss"] for row in history.epochs[self._n_rows_before :]]
         rise = describe_rise(losses, self.learning_rate)
         if rise is not None:
             history.stop_reason += f"; {rise}"
             warnings.warn(rise, DivergenceWarning, stacklevel=5)
-
-
-def _make_bar(n_epochs: int):
-    from tqdm import tqdm  # only where it is wanted: it takes longer to import than fastnn
-
-    return tqdm(total=n_epochs, unit="epoch", dynamic_ncols=True)
-
-
-def _describe(row: dict[str, Any]) -> dict[str, str]:
-    return {
-        name.replace("_", " "): f"{row[name]:.4f}"
-        for name in ("loss", "val_loss", "val_accuracy")
-        if name in row
-    }

@@ -18,8 +18,9 @@ class Callback:
     - ``epochs``: how many were asked for; ``epoch``: the number of the present one, counted by the
       network from 0; ``step``: how many of its ``steps_per_epoch`` steps are done;
     - ``loss``: mean loss of the last step, without penalties;
-    - ``learning_rate``: what a schedule starts from, or else the rate itself; may be written; None
-      with `LBFGS`, which begins anew, without memory, from weights that are written;
+    - ``learning_rate``: what a schedule starts from, or else the rate itself; may be written, with
+      a number of at least 0; None with `LBFGS`, which begins anew, without memory, from weights
+      that are written;
     - ``stop(reason)``: ends the fit; the reason goes to ``history.stop_reason``.
 
     Without callbacks all epochs are one call of the engine. With `on_epoch_end` (and with penalties
@@ -29,7 +30,7 @@ class Callback:
     Attributes
     ----------
     step_interval : int
-        `on_step_end` is called after so many steps, counted within each epoch.
+        `on_step_end` is called after so many steps, counted within each epoch; at least 1.
     """
 
     step_interval = 1
@@ -291,4 +292,5 @@ def check_callbacks(callbacks) -> list[Callback]:
             raise TypeError(
                 f"callbacks[{i}] is {callback!r}; expected a fastnn.Callback or a function"
             )
+        check_int(f"step_interval of callbacks[{i}]", checked[i].step_interval, 1)
     return checked

@@ -259,6 +259,57 @@ def test_settings_of_early_stopping(options, message):
         fastnn.EarlyStopping(**options)
 
 
+# --- what is refused -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rate", "error", "message"),
+    [
+        (np.nan, ValueError, "learning_rate must be a finite number, got nan"),
+        (-0.1, ValueError, "learning_rate must be at least 0, got -0.1"),
+        ("fast", TypeError, "learning_rate must be a number, got 'fast'"),
+        (None, TypeError, "learning_rate must be a number, got None"),
+    ],
+)
+def test_a_rate_that_is_none_is_refused_where_it_is_written(rate, error, message, rng):
+    net, X, y = make(rng)
+
+    def change(fit):
+        fit.learning_rate = rate
+
+    with pytest.raises(error, match=message):
+        net.fit(X, y, epochs=3, callbacks=[change])
+    assert len(net.history) == 1
+    assert np.isfinite(net.parameter_vector).all()
+
+
+def test_an_optimizer_without_a_rate_takes_none(rng):
+    net, X, y = make(rng)
+
+    def change(fit):
+        fit.learning_rate = 0.1
+
+    with pytest.raises(ValueError, match=r"learning_rate was set to 0\.1, but LBFGS\(\) has none"):
+        net.fit(X, y, optimizer=fastnn.LBFGS(), callbacks=[change])
+
+
+@pytest.mark.parametrize("interval", [0, -1])
+def test_a_step_interval_is_at_least_1(interval, rng):
+    net, X, y = make(rng)
+    message = f"step_interval of callbacks\\[1\\] must be at least 1, got {interval}"
+    with pytest.raises(ValueError, match=message):
+        net.fit(X, y, callbacks=[Recorder(), StepRecorder(interval)])
+    assert net.history is None
+
+
+def test_patience_without_tol_is_refused(rng):
+    net, X, y = make(rng)
+    with pytest.raises(ValueError, match=r"patience is 3, but it belongs to tol, .* pass tol too"):
+        net.fit(X, y, patience=3)
+    with pytest.raises(ValueError, match="patience must be at least 1, got 0"):
+        net.fit(X, y, patience=0, tol=1e-3)
+
+
 # --- convergence and divergence in words ---------------------------------------------------------
 
 
@@ -282,6 +333,7 @@ def test_a_fit_that_runs_out_of_epochs_has_not_converged(rng):
     history = net.fit(X, y, epochs=3, tol=0, optimizer=RATE)
     assert not history.converged
     assert history.stop_reason == "all 3 epochs are done"
+    assert net.fit(X, y, epochs=1).stop_reason == "the only epoch is done"
 
 
 def test_a_rising_loss_is_told_in_words(rng):

@@ -47,7 +47,7 @@ PYTHON_ROWS = [
     ["_coefficients"],
     ["losses", "history", "model_file", "_threads"],
     ["_labels", "_weights", "initializers", "activations"],
-    ["_atomic", "_validate", "_version", "_access", "_fixed"],
+    ["_atomic", "_validate", "_version", "_access", "_fixed", "_progress"],
     ["_core.probes"],
     ["_core.frozen"],
     ["_core.engine", "_core.inference", "_core.updates"],
