@@ -136,7 +136,7 @@ def as_classes(classes, name: str = "classes") -> np.ndarray:
     return array
 
 
-def encode_labels(y, classes=None, n_rows=None, name="y") -> tuple[np.ndarray, np.ndarray]:
+def encode_labels(y, classes=None, n_rows=None, name="y", fix="") -> tuple[np.ndarray, np.ndarray]:
     """Return class labels as indices into `classes`.
 
     Parameters
@@ -149,6 +149,8 @@ def encode_labels(y, classes=None, n_rows=None, name="y") -> tuple[np.ndarray, n
         checked once for a network and not once for a batch.
     n_rows : int or None
         The number of rows of X, which `y` must have.
+    fix : str
+        What the message about a label that is none of `classes` ends with.
 
     Returns
     -------
@@ -171,7 +173,7 @@ def encode_labels(y, classes=None, n_rows=None, name="y") -> tuple[np.ndarray, n
     if not isinstance(classes, np.ndarray) or classes.flags.writeable:
         classes = as_classes(classes)
     if (array.dtype.kind == "U") != (classes.dtype.kind == "U"):
-        raise ValueError(_unknown_label(array, 0, classes, name))
+        raise ValueError(_unknown_label(array, 0, classes, name) + fix)
     if array.dtype.kind == "i" and np.array_equal(classes, np.arange(len(classes))):
         labels, wrong = array, (array < 0) | (array >= len(classes))  # no search needed
     else:
@@ -181,7 +183,7 @@ def encode_labels(y, classes=None, n_rows=None, name="y") -> tuple[np.ndarray, n
         labels = order[places.clip(max=len(classes) - 1)]
         wrong = classes[labels] != array
     if wrong.any():
-        raise ValueError(_unknown_label(array, int(wrong.argmax()), classes, name))
+        raise ValueError(_unknown_label(array, int(wrong.argmax()), classes, name) + fix)
     return labels.astype(np.int32), classes
 
 

@@ -15,6 +15,9 @@ from fastnn import _labels
 # Labels for no and yes that say themselves which is which.
 _PAIRS = ([0, 1], [-1, 1], [False, True])
 
+_SAID = "as the first rows or classes= said"
+_NAME_THEM = "pass all labels as classes= to a new Network"
+
 
 class Encoded(NamedTuple):
     """Targets as the kernels take them; `labels` or `values` is None.
@@ -84,9 +87,10 @@ def is_multilabel(loss, n_outputs: int) -> bool:
 def _encode_classes(y, classes, n_rows, n_classes, n_outputs, dtype, name) -> Encoded:
     """Labels, or a column for each class."""
     if _labels.is_label_vector(y):
+        fix = f", {_SAID}: {_NAME_THEM}"
         if classes is None:
-            classes = _find_classes(y, n_classes, n_outputs, name)
-        labels, classes = _labels.encode_labels(y, classes, n_rows, name)
+            classes, fix = _find_classes(y, n_classes, n_outputs, name)
+        labels, classes = _labels.encode_labels(y, classes, n_rows, name, fix)
         return Encoded(labels, None, classes)
     _refuse_label_columns(y, n_classes, name)
     values = _labels.as_targets(y, n_rows, n_classes, dtype, name)
@@ -112,18 +116,23 @@ def _refuse_label_columns(y, n_classes: int, name: str) -> None:
         )
 
 
-def _find_classes(y, n_classes: int, n_outputs: int, name: str) -> np.ndarray:
-    """The classes of a first fit: the sorted labels, or all integers up to the outputs."""
+def _find_classes(y, n_classes: int, n_outputs: int, name: str) -> tuple[np.ndarray, str]:
+    """The classes of a first fit: the sorted labels, or all integers up to the outputs.
+
+    And what to do about labels that are none of these.
+    """
     classes = _labels.encode_labels(y, None, None, name)[1]
     if len(classes) == n_classes:
-        return classes
+        return classes, ""
     if n_classes == 2 and len(classes) == 1:  # the other one may be absent
         for pair in _PAIRS:
             if classes[0] in pair and (classes.dtype.kind == "b") == isinstance(pair[0], bool):
-                return _labels.as_classes(pair)
+                return _labels.as_classes(pair), ""
     if classes.dtype.kind == "i" and n_outputs > 1:
         # some may be absent; one out of range is told by its row
-        return _labels.as_classes(range(n_classes))
+        too_many = len(classes) > n_classes
+        fix = f"end the network with Dense({len(classes)})" if too_many else _NAME_THEM
+        return _labels.as_classes(range(n_classes)), f": {fix}"
     if n_outputs < n_classes and len(classes) > 2:
         raise ValueError(
             f"{name} has {len(classes)} classes, but one output tells two apart: end the network "
@@ -169,6 +178,11 @@ def _encode_multilabel(y, loss, classes, n_rows, n_outputs, dtype: str, name: st
     if classes[0] == -1:
         _labels.check_signs(values, name)
         values = (values > 0).astype(dtype)
+    elif (values == -1).any():
+        raise ValueError(
+            f"{name} contains -1, but no and yes are {classes.tolist()}, {_SAID}: pass "
+            "classes=[-1, 1] to a new Network"
+        )
     _labels.check_shares(values, name)
     if loss.targets == "signs":
         _labels.check_bits(values, name)

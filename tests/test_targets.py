@@ -132,3 +132,38 @@ def test_labels_that_a_pair_does_not_have_are_told_by_column():
         net.fit(X, y)
     with pytest.raises(ValueError, match="expected two, the entries for no and yes"):
         fastnn.Network([fastnn.Dense(3)], "binary_cross_entropy", classes=["a", "b", "c"])
+
+
+@pytest.mark.parametrize("loss", ["binary_cross_entropy", "hinge", "softmax_cross_entropy"])
+def test_signs_that_come_row_by_row_need_their_names(loss):
+    """The first row alone, a 1, does not say that the other label is -1."""
+    layers = [fastnn.Dense(2 if loss == "softmax_cross_entropy" else 1)]
+    net = fastnn.Network(layers, loss)
+    net.partial_fit(X[:1], [1])
+    message = r"y contains -1 at row 0; expected integers 0\.\.1, .* pass all labels as classes= to"
+    for learn in (net.partial_fit, net.forward):
+        with pytest.raises(ValueError, match=message):
+            learn(X[1:2], [-1])
+    net = fastnn.Network([fastnn.Dense(layers[0].units)], loss, classes=[-1, 1])
+    for rows, labels in fastnn.batches(X, 2 * YES[:, 0] - 1, 1):
+        net.partial_fit(rows, labels)
+    assert set(net.predict(X)) == {-1, 1}
+
+
+def test_rows_of_signs_that_come_one_by_one_need_their_names():
+    net = fastnn.Network([fastnn.Dense(3)], "binary_cross_entropy")
+    net.partial_fit(X[:1], [[1, 1, 1]])
+    with pytest.raises(
+        ValueError, match=r"y contains -1, but no and yes are \[0, 1\], .*=\[-1, 1\]"
+    ):
+        net.partial_fit(X[:1], [[1, -1, 1]])
+
+
+@pytest.mark.parametrize(
+    ("labels", "fix"),
+    [([0, 1, 2], r"y contains 2 at row 2; .*: end the network with Dense\(3\)"),
+     ([0, 5, 5], "y contains 5 at row 1; .*: pass all labels as classes= to a new Network")],
+)  # fmt: skip
+def test_labels_that_two_outputs_do_not_have_are_told_with_a_way_out(labels, fix):
+    with pytest.raises(ValueError, match=fix):
+        fastnn.Network([fastnn.Dense(2 if 2 in labels else 3)]).fit(X[:3], labels)
