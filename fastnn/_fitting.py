@@ -82,7 +82,8 @@ class Fitting:
         sample_weight : array-like (n_rows,), optional
             How much each row counts, at least 0. The loss of a batch is the weighted mean of its
             rows (``reduction="sum"``: the weighted sum), so that a weight of 2 is the row twice
-            and 0 leaves it out, but for batch norm and scaling. Not of validation rows.
+            and 0, or less than 1e-290, leaves it out, but for batch norm and scaling. Not of
+            validation rows.
         class_weight : dict of label to weight, or "balanced", optional
             Factors of the rows of each class, 1 where none is given. "balanced" lets all classes
             among the rows to train on count alike: n_rows / (n_classes * rows of the class), as in

@@ -6,9 +6,14 @@ import numpy as np
 
 from fastnn._validate import check_number, describe_special, real_array
 
+# Beyond these, a weight times a loss, or 1 / weight, would be rounded to 0 or infinity.
+_LEAST, _MOST = 1e-290, 1e290
+
 
 def as_weights(sample_weight, n_rows: int, all_zero: bool = False) -> np.ndarray | None:
     """Return weights of rows as float64 (n_rows,), a copy; None stays None.
+
+    Weights of less than 1e-290 become 0.
 
     Parameters
     ----------
@@ -22,7 +27,8 @@ def as_weights(sample_weight, n_rows: int, all_zero: bool = False) -> np.ndarray
     TypeError
         For entries that are no real numbers.
     ValueError
-        For another shape, a negative or non-finite weight, or where all are 0 and must not be.
+        For another shape, a negative or non-finite weight, a sum of more than 1e290, or where all
+        are 0 and must not be.
     """
     if sample_weight is None:
         return None
@@ -40,9 +46,7 @@ def as_weights(sample_weight, n_rows: int, all_zero: bool = False) -> np.ndarray
         raise ValueError(
             f"sample_weight contains {found} at row {row}; expected finite numbers of at least 0"
         )
-    if not all_zero or weights.any():
-        _check_total(weights, "sample_weight")
-    return weights
+    return _settle(weights, "sample_weight", all_zero)
 
 
 def combine(weights, class_weight, labels, classes) -> np.ndarray | None:
@@ -70,9 +74,7 @@ def combine(weights, class_weight, labels, classes) -> np.ndarray | None:
         by_class = _weigh_classes(class_weight, labels, classes)[labels]
         with np.errstate(over="ignore"):  # told below
             weights = by_class if weights is None else weights * by_class
-    if weights is not None:
-        _check_total(weights, "rows to train on")
-    return weights
+    return None if weights is None else _settle(weights, "rows to train on")
 
 
 def _weigh_classes(class_weight, labels, classes) -> np.ndarray:
@@ -93,11 +95,19 @@ def _weigh_classes(class_weight, labels, classes) -> np.ndarray:
     return weights
 
 
-def _check_total(weights: np.ndarray, name: str) -> None:
-    """Refuse weights that no loss can be divided by."""
+def _settle(weights: np.ndarray, name: str, all_zero: bool = False) -> np.ndarray:
+    """Weights without those that are next to nothing, if a loss can be divided by what is left."""
+    weights = np.where(weights < _LEAST, 0.0, weights)
     with np.errstate(over="ignore"):
         total = weights.sum()
-    if total == 0:
-        raise ValueError(f"{name}: all weights are 0; expected at least one row that counts")
-    if not np.isfinite(total):
-        raise ValueError(f"{name}: the weights add up to infinity; scale them down")
+    if total == 0 and not all_zero:
+        raise ValueError(
+            f"{name}: all weights are 0, or less than {_LEAST:g}; expected at least one row that "
+            "counts"
+        )
+    if total > _MOST:
+        found = f"{total:g}" if np.isfinite(total) else "infinity"
+        raise ValueError(
+            f"{name}: the weights add up to {found}, more than {_MOST:g}; scale them down"
+        )
+    return weights

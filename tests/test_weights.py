@@ -59,6 +59,26 @@ def test_only_the_ratio_of_weights_matters_to_a_mean(rng):
     check_same(fit_once(make(), X, y, sample_weight=[0.3] * 30), fit_once(make(), X, y))
 
 
+def test_weights_next_to_nothing_are_none(rng):
+    """Their products with losses are subnormal: 0 for the engine, and not for NumPy."""
+    X, y = make_data(rng)
+    nets = []
+    for low, high in [(0.0, 1.0), (3e-308, 1.0), (1e-310, 1.0), (0.0, 2.0**900)]:
+        net = make()
+        weights = np.repeat([high, low], 15)
+        loss = net.fit(X, y, batch_size=5, shuffle=False, sample_weight=weights).loss
+        assert loss == (nets or [net])[0].history.loss
+        for weight in (3e-308, 1e-310):
+            assert net.forward(X[15:], y[15:], np.full(15, weight)) == 0
+            net.backward()
+            assert not net.gradient_vector.any()
+        nets.append(net)
+    assert all(common.same_bits(net.parameter_vector, nets[0].parameter_vector) for net in nets)
+    assert net.evaluate(X, y, np.full(30, 1e-289))["loss"] == pytest.approx(
+        net.evaluate(X, y)["loss"]
+    )
+
+
 def test_a_batch_of_no_weight_changes_nothing(rng):
     X, y = make_data(rng)
     weights = np.repeat([1.0, 0.0], [10, 20])
@@ -177,6 +197,8 @@ ONES = np.ones(30)
         ({"sample_weight": np.where(np.arange(30) == 6, np.inf, 1)}, ValueError, "inf at row 6"),
         ({"sample_weight": 0 * ONES}, ValueError, "all weights are 0"),
         ({"sample_weight": 1e308 * ONES}, ValueError, "add up to infinity"),
+        ({"sample_weight": 1e300 * ONES}, ValueError, r"add up to .*, more than 1e\+290; scale"),
+        ({"sample_weight": 1e-308 * ONES}, ValueError, "all weights are 0, or less than 1e-290"),
         ({"sample_weight": ["a"] * 30}, TypeError, "sample_weight has dtype"),
         ({"class_weight": {0: 0, 1: 0, 2: 0}}, ValueError, "all weights are 0"),
         ({"class_weight": {1: 2, 7: 1}}, ValueError, r"label 7; the classes are \[0, 1, 2\]"),
