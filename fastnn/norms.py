@@ -7,21 +7,7 @@ from fastnn._validate import check_number
 
 
 class Norm(Layer):
-    """a = gain * (x - mean) / sqrt(variance + epsilon) + shift.
-
-    The variance is the biased one, with the divisor n.
-
-    Parameters
-    ----------
-    epsilon : float
-        Greater than 0.
-
-    Attributes
-    ----------
-    gain, shift : ndarray (n_in,)
-        Writable views of the network's parameters, at first 1 and 0.
-    gain_grad, shift_grad : ndarray (n_in,)
-    """
+    """What both norms share; `LayerNorm` describes gain, shift and epsilon."""
 
     parameter_names = ("gain", "shift")
     gain, shift = View(), View()
