@@ -40,8 +40,8 @@ class Stack(Fixed):
 
     def _allocate(self, n_features: int, initialize: bool = True) -> None:
         """Make the parameters and show them to the layers; undone where an initializer fails."""
-        self.n_features = n_features
         made = self._parameters = Parameters(n_features, self.layers, self.dtype)
+        self.n_features = n_features
         views = zip(made.weights, made.weight_grads, made.states, strict=True)
         for i, (layer, each) in enumerate(zip(self.layers, views, strict=True)):
             layer._attach(self, i, *each)

@@ -8,7 +8,7 @@ import pytest
 from common import same_bits
 
 import fastnn
-from fastnn import activations
+from fastnn import _stack, activations
 from fastnn.layers import LAYERS
 
 ACTIVATIONS = activations.Activation.__subclasses__()
@@ -72,11 +72,25 @@ def test_copies_are_fixed_as_well(twin):
         alone.activation = "relu"
 
 
-def test_n_features_is_fixed_once_the_data_have_told_it(tmp_path):
+def test_n_features_is_fixed_once_the_data_have_told_it():
     net = fastnn.Network([fastnn.Dense(2)])
     net.forward([[1.0, 2.0, 3.0]])
     with pytest.raises(AttributeError, match="n_features of a Network is 3"):
         net.n_features = 4
+
+
+def test_a_network_that_found_no_memory_is_not_built(monkeypatch):
+    net = fastnn.Network([fastnn.Dense(2)])
+
+    def refuse(*args):
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_stack, "Parameters", refuse)
+        with pytest.raises(MemoryError):
+            net.forward([[1.0, 2.0, 3.0]])
+    assert net.n_features is None
+    assert net.forward([[1.0, 2.0]]).shape == (1, 2)
 
 
 def test_an_initializer_that_is_written_later_is_checked_and_used():
