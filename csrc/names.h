@@ -46,6 +46,8 @@
  *   vadd vsub vmul vdiv vsqrt vabs
  *   vfma(a, b, c)   a*b + c               rounded once where the ISA has FMA, twice on scalar
  *   vfnma(a, b, c)  c - a*b
+ *   vload_low(p)  vfma_low(a, b, c)       the lower half of the lanes; the others are undefined. Only
+ *                                         where V_HALVES is 1; else tail.h makes them whole
  *   vmax(a, b)  vmin(a, b)                b when unordered: vmax(vzero(), z) keeps a NaN z
  *   vless(a, b)                           vmask of a < b; false when unordered
  *   vselect(mask, yes, no)
@@ -79,6 +81,8 @@
 #define vsqrt FNN_NAME(vsqrt)
 #define vabs FNN_NAME(vabs)
 #define vfma FNN_NAME(vfma)
+#define vload_low FNN_NAME(vload_low)
+#define vfma_low FNN_NAME(vfma_low)
 #define vfnma FNN_NAME(vfnma)
 #define vmax FNN_NAME(vmax)
 #define vmin FNN_NAME(vmin)

@@ -5,16 +5,21 @@
 
 #undef V_WIDTH
 #undef V_WIDTH_LOG2
+#undef V_HALVES
 #undef FNN_TILE_ROWS
 #undef FNN_TILE_VECTORS
 #define FNN_TILE_ROWS 6
 #define FNN_TILE_VECTORS 4
+#define V_HALVES 1
 
 #if FNN_IS_F32
 #define V_WIDTH 16
 #define V_WIDTH_LOG2 4
 #define FNN_MM(op) _mm512_##op##_ps
 #define FNN_MM_MASK(op) _mm512_##op##_ps_mask
+#define FNN_MM_HALF(op) _mm256_##op##_ps
+#define FNN_MM_LOW _mm512_castps512_ps256
+#define FNN_MM_WIDEN _mm512_castps256_ps512
 typedef __m512 vec;
 typedef __mmask16 vmask;
 #else
@@ -22,6 +27,9 @@ typedef __mmask16 vmask;
 #define V_WIDTH_LOG2 3
 #define FNN_MM(op) _mm512_##op##_pd
 #define FNN_MM_MASK(op) _mm512_##op##_pd_mask
+#define FNN_MM_HALF(op) _mm256_##op##_pd
+#define FNN_MM_LOW _mm512_castpd512_pd256
+#define FNN_MM_WIDEN _mm512_castpd256_pd512
 typedef __m512d vec;
 typedef __mmask8 vmask;
 #endif
@@ -38,6 +46,12 @@ FNN_INLINE vec vload_part_or(const real *p, ptrdiff_t n, vec fill) {
 FNN_INLINE vec vload_part(const real *p, ptrdiff_t n) { return vload_part_or(p, n, vzero()); }
 FNN_INLINE void vstore_part(real *p, vec v, ptrdiff_t n) {
     FNN_MM(mask_storeu)(p, FNN_NAME(first_lanes)(n), v);
+}
+
+/* The casts between a register and its lower half cost nothing. */
+FNN_INLINE vec vload_low(const real *p) { return FNN_MM_WIDEN(FNN_MM_HALF(loadu)(p)); }
+FNN_INLINE vec vfma_low(vec a, vec b, vec c) {
+    return FNN_MM_WIDEN(FNN_MM_HALF(fmadd)(FNN_MM_LOW(a), FNN_MM_LOW(b), FNN_MM_LOW(c)));
 }
 
 FNN_INLINE vec vadd(vec a, vec b) { return FNN_MM(add)(a, b); }
@@ -118,5 +132,8 @@ FNN_INLINE vec vzip_high(vec a, vec b) {
 
 #undef FNN_MM
 #undef FNN_MM_MASK
+#undef FNN_MM_HALF
+#undef FNN_MM_LOW
+#undef FNN_MM_WIDEN
 
 #include "tail.h"

@@ -4,12 +4,14 @@
  */
 #undef V_WIDTH
 #undef V_WIDTH_LOG2
+#undef V_HALVES
 #undef FNN_TILE_ROWS
 #undef FNN_TILE_VECTORS
 #define V_WIDTH 1
 #define V_WIDTH_LOG2 0
 #define FNN_TILE_ROWS 6
 #define FNN_TILE_VECTORS 2
+#define V_HALVES 0
 
 #if FNN_IS_F32
 #define FNN_BITS uint32_t

@@ -21,3 +21,11 @@ FNN_INLINE void vstore_upto(real *p, vec v, ptrdiff_t n) {
     else
         vstore_part(p, v, n);
 }
+
+/* Half a vector, where that costs half of it (V_HALVES): the lower lanes, at least. */
+#undef V_STEP
+#define V_STEP (V_WIDTH / (1 + V_HALVES))
+#if !V_HALVES
+FNN_INLINE vec vload_low(const real *p) { return vload(p); }
+FNN_INLINE vec vfma_low(vec a, vec b, vec c) { return vfma(a, b, c); }
+#endif
