@@ -22,7 +22,7 @@ class FastnnPeer(Trainer):
     has_dropout = True
 
     def setup(self, problem: Problem, threads: int) -> None:
-        self.problem, self.threads = problem, threads
+        self.problem = problem  # threads: fastnn takes all CPUs of this process where they pay
         self.net = self._make_network("relu")
         for (own_W, own_b), (W, b) in zip(self.weights(), problem.weights, strict=True):
             own_W[...] = W
@@ -41,7 +41,6 @@ class FastnnPeer(Trainer):
             loss="softmax_cross_entropy",
             n_features=self.problem.sizes[0],
             dtype="float32",
-            n_threads=self.threads,
             seed=self.problem.seed,
             classes=np.arange(n_outputs),
         )
