@@ -62,7 +62,7 @@ RECIPES = {
         "N. Srivastava et al., *Dropout* (2014), table 2 and appendix B.1: a fifth of the inputs "
         "and half of the hidden units dropped, momentum 0.95, norms of at most 2 in all layers; "
         "rate and epochs are our own.",
-        (1024, 1024, 1024), "relu", 0.02, 128, 15, fastnn.SoftmaxCrossEntropy(),
+        (1024, 1024, 1024), "relu", 0.02, 128, 10, fastnn.SoftmaxCrossEntropy(),
         momentum=0.95, dropout=(0.2, 0.5), max_norm=2.0,
     ),
 }  # fmt: skip
