@@ -65,7 +65,7 @@ class LayerProgram:
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Output as in predictions."""
-        return self._pool.run(x, [self._shape], self._owner.n_threads)
+        return self._pool.run(x, (self._shape,), self._owner.n_threads)
 
     def require_forward(self) -> tuple[int, int]:
         """Shape of the last output in training."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 import numpy as np
@@ -21,13 +22,15 @@ from fastnn._targets import check_right
 PACK_MIN_ROWS = 256
 # In training, where they are copied back for each callback too: from this many rows between two.
 PACK_MIN_TRAINED = 1024
+# Many short fits are alike, and a plan takes as long to make as a hundred small steps.
+_make_plan = functools.lru_cache(maxsize=64)(make_plan)
 # The explicit loop starts a region at every call, so it takes more work to pay for threads.
 EXPLICIT_FACTOR = 16
 
 
 def make_shapes(
     n_features: int, layers, output_activation, training: bool, penalties=None
-) -> list[LayerShape]:
+) -> tuple[LayerShape, ...]:
     """What the plan must know of the layers, the last with the activation that is applied.
 
     `penalties` are l1 and l2 by index of the layer, where training adds any to the loss.
@@ -40,7 +43,7 @@ def make_shapes(
         activation = output_activation if layer is layers[-1] else layer.activation
         penalty = (penalties or {}).get(i, {})
         shapes.append(make_shape(layer, i, widths[i], activation, penalty))
-    return shapes
+    return tuple(shapes)
 
 
 def make_shape(layer, i: int, n_in: int, activation, penalty) -> LayerShape:
@@ -103,9 +106,9 @@ def plan_training(
         "plan_batch_size": batch_size,
         **describe_target(dtype),
     }
-    plan = make_plan(shapes, batch_size, **options)
+    plan = _make_plan(shapes, batch_size, **options)
     rest = n_rows % batch_size
-    return plan, make_plan(shapes, rest, **options) if rest else None
+    return plan, _make_plan(shapes, rest, **options) if rest else None
 
 
 def choose_explicit_threads(shapes, batch_size: int) -> int:
@@ -167,7 +170,7 @@ class Stepper:
     ) -> None:
         check_batch(shapes, batch_size, "this one has 1")
         self.batch_size = batch_size
-        self._plan = make_plan(
+        self._plan = _make_plan(
             shapes,
             batch_size,
             n_threads=n_threads or choose_explicit_threads(shapes, batch_size),
@@ -199,7 +202,8 @@ class PredictorPool:
     parameters : Parameters
     dtype : str
     frozen : bool
-        The parameters will not change: weights are packed once, and stay so.
+        The parameters will not change: weights are packed once, and stay so. Rows are looked at
+        for NaN and infinity here, and not before.
     """
 
     def __init__(self, parameters, dtype: str, frozen: bool = False) -> None:
@@ -208,11 +212,15 @@ class PredictorPool:
         self._frozen = frozen
         self._idle: dict[tuple, list] = {}
 
-    def run(self, X, shapes, n_threads: int | None, out=None) -> np.ndarray:
-        """Output (n_rows, n_out) of the last layer for the rows of X, in `out` if given."""
+    def run(self, X, shapes, n_threads: int | None) -> np.ndarray:
+        """Output (n_rows, n_out) of the last layer for the rows of X."""
+        out = np.empty((len(X), shapes[-1].n_out), dtype=self._dtype)
+        self.fill(X, shapes, n_threads, out)
+        return out
+
+    def fill(self, X, shapes, n_threads: int | None, out) -> bool:
+        """Put that into `out`; False where a frozen network found NaN or infinity in X."""
         n_rows = len(X)
-        if out is None:
-            out = np.empty((n_rows, shapes[-1].n_out), dtype=self._dtype)
         n_threads = self._choose_n_threads(shapes, n_rows, n_threads)
         packed = self._frozen or n_rows >= PACK_MIN_ROWS
         idle = self._idle.setdefault((shapes[-1].activation, n_threads, packed), [])
@@ -222,10 +230,10 @@ class PredictorPool:
             binding, predictor = self.make(shapes, n_threads, packed)
         if packed and not self._frozen:
             binding.pack()
-        _threads.run_detached(lambda: predictor.run(X, out), n_threads)
+        finite = _threads.run_detached(lambda: predictor.run(X, out), n_threads)
         if self._frozen or not packed:  # no call leaves a copy of weights that may change
             idle.append((binding, predictor))
-        return out
+        return finite
 
     def _choose_n_threads(self, shapes, n_rows: int, n_threads: int | None) -> int:
         n_blocks = -(-n_rows // ROW_BLOCK)
@@ -237,7 +245,7 @@ class PredictorPool:
     def make(self, shapes, n_threads: int, packed: bool) -> tuple[Binding, Predictor]:
         """A predictor for up to `n_threads` threads, and the binding that holds its weights."""
         target = describe_target(self._dtype)
-        plan = make_plan(shapes, 1, n_threads=1, update="none", **target)
+        plan = _make_plan(shapes, 1, n_threads=1, update="none", **target)
 
         def bind(packed):
             weights = self._parameters.arrays
@@ -249,7 +257,7 @@ class PredictorPool:
             bindings[-1].share_weights(bindings[0])
         if self._frozen:
             bindings[0].pack()
-        return bindings[0], Predictor(bindings, ROW_BLOCK)
+        return bindings[0], Predictor(bindings, ROW_BLOCK, looks_for_nan=self._frozen)
 
 
 def score(scores: np.ndarray, loss, labels, targets, weights=None) -> dict[str, float]:

@@ -60,7 +60,7 @@ class FrozenNetwork:
             shapes[-1].n_out,
             self._dtype,
             check=lambda X: self._check(X)[0],
-            run_many=lambda X, out: self._pool.run(X, shapes, self._n_threads, out),
+            run_many=lambda X, out: self._pool.fill(X, shapes, self._n_threads, out),
             max_rows=_SMALL_CALL // per_row,
         )
 
@@ -72,7 +72,8 @@ class FrozenNetwork:
         X : array-like (n_rows, n_features)
             Used as it lies where it is a finite array of the network's dtype with contiguous rows.
         out : ndarray (n_rows, n_outputs), optional
-            Of the network's dtype, C-contiguous; filled and returned. Must not overlap X.
+            Of the network's dtype, C-contiguous; filled and returned. Must not overlap X. Where X
+            is refused for a NaN or infinity, some rows may have been filled before.
         """
         return self._output.run(self._scale(X), out)
 

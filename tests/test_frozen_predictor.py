@@ -18,9 +18,9 @@ class Watched:
     def __init__(self, dtype):
         net = fastnn.Network([fastnn.Dense(3)], n_features=N_IN, dtype=dtype, n_threads=1)
         self.net, self.frozen, self.ways = net, net.freeze(), []
-        check, run_many = self.frozen._check, self.frozen._pool.run
+        check, run_many = self.frozen._check, self.frozen._pool.fill
         self.frozen._check = lambda *a: self.ways.append("checks") or check(*a)
-        self.frozen._pool.run = lambda *a: self.ways.append("many") or run_many(*a)
+        self.frozen._pool.fill = lambda *a: self.ways.append("many") or run_many(*a)
 
     def take(self, X, *out):
         """Scores of X, which have the network's bits, and the ways that led to them."""

@@ -17,7 +17,6 @@ from cpython.buffer cimport (
 from libc.stdint cimport uintptr_t
 
 from fastnn._core.inference cimport Predictor
-from fastnn._core.kernels cimport active_kernels
 
 cdef object ndarray = np.ndarray
 cdef object empty = np.empty
@@ -33,9 +32,9 @@ cdef class FrozenPredictor:
     n_in, n_out : int
     dtype : numpy.dtype
     check : callable
-        Turns any X into a matrix that can be used as it lies, or raises.
+        Turns any X into a finite matrix that can be used as it lies, or raises.
     run_many : callable
-        ``run_many(X, out)`` for more than `max_rows` rows.
+        ``run_many(X, out)`` for more than `max_rows` rows; False where X is not finite.
     max_rows : int
     """
 
@@ -58,6 +57,7 @@ cdef class FrozenPredictor:
     def run(self, X, out=None):
         """Scores (n_rows, n_out) of X, in `out` if given."""
         cdef Py_buffer x, z
+        cdef bint finite
         if type(X) is not ndarray or not self.is_usable(X):
             X = self.check(X)
         PyObject_GetBuffer(X, &x, PyBUF_STRIDES)
@@ -67,20 +67,22 @@ cdef class FrozenPredictor:
             else:
                 self.check_out(out, x.shape[0])
             if x.shape[0] > self.max_rows:
-                self.run_many(X, out)
+                finite = self.run_many(X, out)
             else:
                 PyObject_GetBuffer(out, &z, PyBUF_STRIDES | PyBUF_WRITABLE)
                 self.predictor.predict(<const char *>x.buf, x.strides[0], x.shape[0],
                                        <char *>z.buf, self.n_out)
+                finite = not self.predictor.request.nonfinite
                 PyBuffer_Release(&z)
         finally:
             PyBuffer_Release(&x)
+        if not finite:
+            self.check(X)  # which says where
         return out
 
     cdef bint is_usable(self, X) except -1:
-        """Whether X is a finite matrix of the network's width and dtype, rows contiguous."""
+        """Whether X is a matrix of the network's width and dtype, rows contiguous."""
         cdef Py_buffer x
-        cdef Py_ssize_t row
         cdef bint usable
         try:
             PyObject_GetBuffer(X, &x, PyBUF_STRIDES | PyBUF_FORMAT)
@@ -92,16 +94,8 @@ cdef class FrozenPredictor:
             and x.strides[1] == self.itemsize
             and x.strides[0] % self.itemsize == 0 and <uintptr_t>x.buf % self.itemsize == 0
         )
-        if usable:
-            for row in range(x.shape[0]):
-                usable = usable and self.is_finite(<const char *>x.buf + row * x.strides[0])
         PyBuffer_Release(&x)
         return usable
-
-    cdef bint is_finite(self, const char *row) noexcept:
-        if self.itemsize == sizeof(float):
-            return active_kernels().f32.find_nonfinite(<const float *>row, self.n_in) < 0
-        return active_kernels().f64.find_nonfinite(<const double *>row, self.n_in) < 0
 
     cdef check_out(self, out, Py_ssize_t n_rows):
         wanted = (n_rows, self.n_out)

@@ -14,7 +14,8 @@ ctypedef struct Request:
     Py_ssize_t n_rows, block, n_layers, n_threads
     Layer *layers[MAX_THREADS]   # with scratch of their own
     void **x_rows[MAX_THREADS]        # (block) pointers
-    bint wrong_team
+    bint looks_for_nan                # or infinity in x; a block that has any is not filled
+    bint wrong_team, nonfinite        # what came of the call
 
 
 cdef class Predictor:
@@ -22,5 +23,5 @@ cdef class Predictor:
     cdef bint is_f32
     cdef object bindings, x_rows
 
-    cdef bint predict(self, const char *x, Py_ssize_t x_row_bytes, Py_ssize_t n_rows, char *out,
+    cdef void predict(self, const char *x, Py_ssize_t x_row_bytes, Py_ssize_t n_rows, char *out,
                       Py_ssize_t out_stride) noexcept nogil

@@ -18,6 +18,7 @@ from fastnn._core.forward cimport forward_block
 from fastnn._core.kernels cimport (
     active_kernels,
     evaluate_loss,
+    find_nonfinite_in,
     flush_denormals,
     real,
     restore_float_state,
@@ -27,6 +28,15 @@ from fastnn._core.transforms cimport infer_block
 
 cdef extern from "threads.h" nogil:
     int fnn_count_team()
+
+cdef bint are_finite(Request *request, const real *const *rows, Py_ssize_t n_rows) noexcept nogil:
+    """Here, just before they are used, rows come from memory once and not twice."""
+    cdef Py_ssize_t row
+    for row in range(n_rows):
+        if find_nonfinite_in(request.kernels, rows[row], request.layers[0].n_in) >= 0:
+            return False
+    return True
+
 
 cdef void predict_rows(Request *request, int thread, const real *tag) noexcept nogil:
     """This thread's share of the rows, block by block."""
@@ -43,6 +53,9 @@ cdef void predict_rows(Request *request, int thread, const real *tag) noexcept n
         n_rows = min(request.block, request.n_rows - start)
         for row in range(n_rows):
             rows[row] = <void *>(request.x + (start + row) * request.x_row_bytes)
+        if request.looks_for_nan and not are_finite(request, <const real *const *>rows, n_rows):
+            request.nonfinite = True
+            break
         last.output = request.out + start * request.out_row_bytes
         last.source = last.output
         last.stride = request.out_stride
@@ -79,9 +92,11 @@ cdef class Predictor:
         One per thread, each with scratch for `block` rows; the first holds the panels.
     block : int
         Rows that pass through all layers together.
+    looks_for_nan : bool
+        Whether `run` refuses NaN and infinity; else x is known to be finite.
     """
 
-    def __init__(self, bindings, block):
+    def __init__(self, bindings, block, looks_for_nan):
         cdef Binding binding
         if len(bindings) > MAX_THREADS:
             raise ValueError(f"n_threads is {len(bindings)}, at most {MAX_THREADS} can predict")
@@ -91,17 +106,19 @@ cdef class Predictor:
         self.bindings = bindings
         self.x_rows = [np.empty(block, dtype=np.uintp) for _ in bindings]
         self.request.block = block
+        self.request.looks_for_nan = looks_for_nan
         for i, binding in enumerate(bindings):
             self.request.kernels = &binding.kernels
             self.request.layers[i] = binding.layers
             self.request.n_layers = binding.n_layers
             self.request.x_rows[i] = <void **>address(self.x_rows[i])
 
-    cdef bint predict(self, const char *x, Py_ssize_t x_row_bytes, Py_ssize_t n_rows, char *out,
+    cdef void predict(self, const char *x, Py_ssize_t x_row_bytes, Py_ssize_t n_rows, char *out,
                       Py_ssize_t out_stride) noexcept nogil:
         """Fill `out` (n_rows, n_out), whose rows are `out_stride` elements apart.
 
-        True where OpenMP gave another number of threads than asked for: nothing is filled then.
+        Not filled, or not whole, where the request says `nonfinite`, or `wrong_team`: OpenMP gave
+        another number of threads than asked for.
         """
         cdef Request *request = &self.request
         request.x = x
@@ -111,25 +128,28 @@ cdef class Predictor:
         request.out_stride = out_stride
         request.out_row_bytes = out_stride * (sizeof(float) if self.is_f32 else sizeof(double))
         request.wrong_team = False
+        request.nonfinite = False
         if self.is_f32:
             predict_in_parallel(request, <const float *>NULL)
         else:
             predict_in_parallel(request, <const double *>NULL)
-        return request.wrong_team
 
     def run(self, x, out):
-        """Fill `out` (n_rows, n_out), contiguous, with the last layer's output for x."""
+        """Fill `out` (n_rows, n_out), contiguous, with the last layer's output for x.
+
+        False, with `out` not filled or in part, where x has a NaN or infinity that is looked for.
+        """
         cdef const char *source = <const char *>address(x)
         cdef char *target = <char *>address(out)
         cdef Py_ssize_t row_bytes = x.strides[0], n_rows = len(x), n_out = out.shape[1]
-        cdef bint wrong_team
         with nogil:
-            wrong_team = self.predict(source, row_bytes, n_rows, target, n_out)
-        if wrong_team:
+            self.predict(source, row_bytes, n_rows, target, n_out)
+        if self.request.wrong_team:
             raise RuntimeError(
                 f"OpenMP did not start {len(self.bindings)} threads; a limit such as "
                 "OMP_THREAD_LIMIT is in force: pass a smaller n_threads"
             )
+        return not self.request.nonfinite
 
 
 def compute_row_losses(const real[:, ::1] output, loss, settings, const int32_t[::1] labels,

@@ -50,6 +50,15 @@ cdef inline void multiply_rows(
                                   accumulate, bias, relu, gate)
 
 
+cdef inline Py_ssize_t find_nonfinite_in(
+    const Kernels *kernels, const real *x, Py_ssize_t n
+) noexcept nogil:
+    if real is float:
+        return kernels.f32.find_nonfinite(x, n)
+    else:
+        return kernels.f64.find_nonfinite(x, n)
+
+
 cdef inline void multiply_row(
     const Kernels *kernels, const real *a, Py_ssize_t depth, Py_ssize_t chunk, const real *b,
     Py_ssize_t b_stride, Py_ssize_t cols, real *c, const real *bias, bint relu,
