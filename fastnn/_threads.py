@@ -49,8 +49,8 @@ def check_n_threads(n_threads: int | None) -> int | None:
 
 def find_nonfinite(array, n_threads: int | None) -> int:
     """Index of the first NaN or infinity of a vector, or -1; memory is read by several threads."""
-    n_parts = n_threads or count_available()
-    if n_parts == 1 or array.size < _PARALLEL_SCAN:
+    n_parts = 1 if array.size < _PARALLEL_SCAN else n_threads or count_available()
+    if n_parts == 1:
         return kernels.find_nonfinite(array)
     parts = np.array_split(array, n_parts)
     with concurrent.futures.ThreadPoolExecutor(n_parts - 1) as pool:

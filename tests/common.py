@@ -2,12 +2,18 @@
 
 import numpy as np
 
+from fastnn._core import plan
 from fastnn._core.engine import has_openmp
 
 DTYPES = ["float32", "float64"]
 THREADS = [1, 2, 4] if has_openmp() else [1]
 # Sides of matrices: around the vector widths (1, 4, 8, 16), the tile heights, and the panels.
 SIDES = [1, 2, 3, 7, 15, 16, 17, 31, 33, 63, 100, 257]
+
+
+def lower_blas_limits():
+    """Let BLAS have layers from 1024 columns and 64 rows on: larger ones take too long in tests."""
+    plan.BLAS_MIN_WIDTH, plan.BLAS_MIN_SIZE = 1024, 64 * 1024
 
 
 class Guarded:

@@ -12,7 +12,7 @@ from optimizers import describe_to_oracle, make_optimizer
 import fastnn
 from fastnn import model_file
 from fastnn._core.phase_order import BLAS_BLOCK
-from fastnn._core.plan import BLAS_MIN_BATCH
+from fastnn._core.plan import BLAS_MIN_SIZE
 
 FACTORS = {"l1": 0.02, "l2": 0.03}
 OF_FIRST = {"l1": 0.1, "l2": 0.0}  # the other layer has the network's
@@ -70,8 +70,8 @@ def test_C20_the_loss_includes_the_penalty_and_splits_it():
 
 def test_every_block_of_a_blas_layer_is_penalised(rng):
     """What the penalty adds to the gradient, in both of the blocks that BLAS computes dW in."""
-    X = 1e-3 * rng.standard_normal((BLAS_MIN_BATCH, BLAS_BLOCK))
-    Y = rng.standard_normal((BLAS_MIN_BATCH, BLAS_BLOCK + 6))
+    X = 1e-3 * rng.standard_normal((BLAS_MIN_SIZE // BLAS_BLOCK, BLAS_BLOCK))
+    Y = rng.standard_normal((len(X), BLAS_BLOCK + 6))
 
     def find_gradient(**factors):
         net = fastnn.Network([fastnn.Dense(BLAS_BLOCK + 6)], "mse", dtype="float64", **factors)

@@ -28,7 +28,7 @@ REAL_NETS = [
 @contextlib.contextmanager
 def small_limits():
     """The rules of large layers at sizes that can be tried by the hundred."""
-    limits = {"CHUNK": 8, "BLAS_MIN_WIDTH": 24, "BLAS_MIN_BATCH": 4}
+    limits = {"CHUNK": 8, "BLAS_MIN_WIDTH": 24, "BLAS_MIN_SIZE": 96}
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {**limits, "MIN_OWNED_WEIGHTS": 60}.items():
             patch.setattr(plan, name, value)
@@ -324,7 +324,7 @@ def test_blas_takes_wide_layers_in_large_batches():
     assert [layer.blas for layer in made.layers] == [False, True, True, False]
     assert made.uses_blas
     assert not make(make_shapes([784, 512, 512, 10]), 128).uses_blas
-    least = plan.BLAS_MIN_BATCH
+    least = plan.BLAS_MIN_SIZE // 1024
     uses = [make(make_shapes([1024, 1024, 10]), rows).uses_blas for rows in (least - 1, least)]
     assert uses == [False, True]
 

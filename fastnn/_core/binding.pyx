@@ -92,7 +92,7 @@ cdef class Binding:
         if self.layers == NULL:
             raise MemoryError()
         for i in range(self.n_layers):
-            self.bind_shape(i)
+            self.bind_shape(i, rows)
             if plan.layers[i].shape.kind == "dense":
                 self.bind_weight(i, gradients, training)
             self.bind_scratch(i, rows, training)
@@ -115,7 +115,7 @@ cdef class Binding:
         self.memory.append(array)
         return array
 
-    def bind_shape(self, Py_ssize_t i):
+    def bind_shape(self, Py_ssize_t i, rows):
         cdef Layer *layer = self.layers + i
         planned = self.plan.layers[i]
         shape = planned.shape
@@ -140,7 +140,7 @@ cdef class Binding:
         layer.chunk = planned.chunk
         layer.transposed_chunk = planned.transposed_chunk
         layer.batch_chunk = planning.BATCH_CHUNK
-        layer.row_block = planning.ROW_BLOCK
+        layer.row_block = planning.choose_row_block(rows)
         layer.blas_block = phase_order.BLAS_BLOCK
         layer.update_block = planning.UPDATE_BLOCK
         layer.n_panels = len(planned.panels) - 1

@@ -40,10 +40,11 @@ from fastnn._core.plan_structs import LayerPlan, Plan, count_chunks
 CHUNK = 256
 # A weight gradient is one sum over up to this many rows of the batch; more rows, more sums.
 BATCH_CHUNK = 512
-# Layers whose smaller side reaches this go to BLAS when the batch reaches BLAS_MIN_BATCH.
-BLAS_MIN_WIDTH = 1024
-BLAS_MIN_BATCH = 64
-# Rows that pass by the panels of W together, and through all layers in prediction: 20 tiles.
+# Layers go to BLAS where their smaller side reaches BLAS_MIN_WIDTH, and the rows of a step times it
+# BLAS_MIN_SIZE: there what the own tile reads again and again leaves the second-level cache.
+BLAS_MIN_WIDTH = 2048
+BLAS_MIN_SIZE = 1 << 21
+# Most rows that pass by the panels of W together, and through all layers in prediction: 20 tiles.
 ROW_BLOCK = 120
 # Rows of W whose gradient is computed, then handed to the optimizer: with the widest panel 12 KiB.
 UPDATE_BLOCK = 48
@@ -63,6 +64,11 @@ def choose_panels(n: int, vector_width: int, panel_width: int) -> tuple[int, ...
 def choose_chunk(n: int) -> int:
     """Length of the partial sums over `n` terms."""
     return n if n <= CHUNK else min(CHUNK, -(-n // 4))
+
+
+def choose_row_block(n_rows: int) -> int:
+    """Rows of a block, all nearly alike: 128 rows are 64 + 64, as 8 are hardly worth reading W."""
+    return -(-n_rows // -(-n_rows // ROW_BLOCK))
 
 
 def choose_stride(n: int, itemsize: int) -> int:
@@ -97,10 +103,11 @@ def plan_layer(before, shape, input_gradient, batch_size, widths, n_threads) -> 
         return LayerPlan(shape, "", input_gradient, False, one, one, shape.n_in, shape.n_out)
     panels = choose_panels(shape.n_out, *widths)
     chunk = choose_chunk(shape.n_in)
+    side = min(shape.n_in, shape.n_out)
     blas = (
         not (shape.rowwise or (before and before.rowwise))
-        and min(shape.n_in, shape.n_out) >= BLAS_MIN_WIDTH
-        and batch_size >= BLAS_MIN_BATCH
+        and side >= BLAS_MIN_WIDTH
+        and batch_size * side >= BLAS_MIN_SIZE
     )
     if blas:
         cut = "outputs"
@@ -135,7 +142,7 @@ def make_plan(
 
     Parameters
     ----------
-    shapes : sequence of LayerShape
+    shapes : tuple of LayerShape
     batch_size : int
         Rows of one step.
     dtype, isa : str
