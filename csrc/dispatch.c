@@ -8,6 +8,8 @@
 
 #if defined(__x86_64__) || defined(_M_X64)
 #include <xmmintrin.h>
+#elif defined(_M_ARM64)
+#include <intrin.h>
 #endif
 
 static int cpu_has(fnn_isa isa) {
@@ -40,20 +42,33 @@ const fnn_kernels_f64 *fnn_find_kernels_f64(fnn_isa isa) {
     return cpu_has(isa) ? tables[isa] : NULL;
 }
 
-unsigned fnn_flush_denormals(void) {
 #if defined(__x86_64__) || defined(_M_X64)
-    const unsigned state = _mm_getcsr();
-    _mm_setcsr(state | 0x8040); /* FTZ | DAZ */
+#define FLUSH_BITS 0x8040 /* FTZ and DAZ of MXCSR */
+static uint64_t read_float_state(void) { return _mm_getcsr(); }
+static void write_float_state(uint64_t state) { _mm_setcsr((unsigned)state); }
+#elif defined(__aarch64__) || defined(_M_ARM64)
+#define FLUSH_BITS 0x1000000 /* FZ of FPCR: what goes in, and what comes out */
+#if defined(__GNUC__) || defined(__clang__)
+static uint64_t read_float_state(void) {
+    uint64_t state;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(state));
     return state;
+}
+static void write_float_state(uint64_t state) { __asm__ volatile("msr fpcr, %0" : : "r"(state)); }
 #else
-    return 0;
+static uint64_t read_float_state(void) { return (uint64_t)_ReadStatusReg(ARM64_FPCR); }
+static void write_float_state(uint64_t state) { _WriteStatusReg(ARM64_FPCR, (__int64)state); }
 #endif
+#else
+#define FLUSH_BITS 0 /* not known: denormals are kept */
+static uint64_t read_float_state(void) { return 0; }
+static void write_float_state(uint64_t state) { (void)state; }
+#endif
+
+uint64_t fnn_flush_denormals(void) {
+    const uint64_t state = read_float_state();
+    write_float_state(state | FLUSH_BITS);
+    return state;
 }
 
-void fnn_restore_float_state(unsigned state) {
-#if defined(__x86_64__) || defined(_M_X64)
-    _mm_setcsr(state);
-#else
-    (void)state;
-#endif
-}
+void fnn_restore_float_state(uint64_t state) { write_float_state(state); }

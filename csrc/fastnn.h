@@ -189,7 +189,7 @@ void fnn_orthonormalize_rows(ptrdiff_t n_rows, ptrdiff_t n_cols, double *a);
 /* ---- floating-point state of the calling thread ---- */
 
 /* Flush denormals to zero from here on; returns the state to restore. */
-unsigned fnn_flush_denormals(void);
-void fnn_restore_float_state(unsigned state);
+uint64_t fnn_flush_denormals(void);
+void fnn_restore_float_state(uint64_t state);
 
 #endif

@@ -245,5 +245,5 @@ cdef extern from "fastnn.h" nogil:
     double fnn_find_normal_quantile(double q)
     void fnn_orthonormalize_rows(Py_ssize_t n_rows, Py_ssize_t n_cols, double *a)
     void fnn_shuffle_indices(uint64_t seed, uint32_t epoch, Py_ssize_t n, int64_t *out)
-    unsigned int fnn_flush_denormals()
-    void fnn_restore_float_state(unsigned int state)
+    uint64_t fnn_flush_denormals()
+    void fnn_restore_float_state(uint64_t state)

@@ -8,7 +8,7 @@ it came in. For the same reason BLAS, whose sums depend on the shape of the call
 import numpy as np
 
 from cython.parallel cimport parallel, threadid
-from libc.stdint cimport int32_t
+from libc.stdint cimport int32_t, uint64_t
 
 from fastnn._core import kernels as kernel_lists
 
@@ -46,7 +46,7 @@ cdef void predict_rows(Request *request, int thread, const real *tag) noexcept n
     cdef void **rows = request.x_rows[thread]
     cdef const real *const *x
     cdef Py_ssize_t i, row, start, n_rows, layer
-    cdef unsigned int float_state = flush_denormals()
+    cdef uint64_t float_state = flush_denormals()
     for i in range(n_blocks * thread // request.n_threads,
                    n_blocks * (thread + 1) // request.n_threads):
         start = i * request.block
@@ -182,7 +182,7 @@ def compute_row_losses(const real[:, ::1] output, loss, settings, const int32_t[
             targets.shape[0], dtype=np.uintp
         )
         target_rows = <const real *const *>address(rows)
-    cdef unsigned int float_state
+    cdef uint64_t float_state
     with nogil:
         float_state = flush_denormals()
         evaluate_loss(active_kernels(), number, &output[0, 0], <real *>NULL, output.shape[1],

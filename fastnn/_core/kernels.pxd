@@ -26,8 +26,8 @@ ctypedef struct Kernels:
     const fnn_kernels_f64 *f64
 
 cdef Kernels *active_kernels() noexcept nogil
-cdef unsigned int flush_denormals() noexcept nogil
-cdef void restore_float_state(unsigned int state) noexcept nogil
+cdef uint64_t flush_denormals() noexcept nogil
+cdef void restore_float_state(uint64_t state) noexcept nogil
 cdef void shuffle_rows(uint64_t seed, uint32_t epoch, Py_ssize_t n, int64_t *order) noexcept nogil
 cdef void gemm_f32(int transpose_a, int transpose_b, int m, int n, int k, float alpha,
                    const float *a, int lda, const float *b, int ldb, float beta, float *c,

@@ -156,11 +156,11 @@ cdef void gemm_f64(int transpose_a, int transpose_b, int m, int n, int k, double
 
 # --- functions of the core for the other extensions -------------------------------------------
 
-cdef unsigned int flush_denormals() noexcept nogil:
+cdef uint64_t flush_denormals() noexcept nogil:
     return fnn_flush_denormals()
 
 
-cdef void restore_float_state(unsigned int state) noexcept nogil:
+cdef void restore_float_state(uint64_t state) noexcept nogil:
     fnn_restore_float_state(state)
 
 

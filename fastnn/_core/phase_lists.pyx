@@ -4,7 +4,7 @@ import numpy as np
 
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cython.parallel cimport parallel, threadid
-from libc.stdint cimport uintptr_t
+from libc.stdint cimport uint64_t, uintptr_t
 from libc.string cimport memset
 
 from fastnn._core import phases as phase_names
@@ -81,7 +81,7 @@ cdef bint run_phases(const PhaseList *todo, fnn_barrier *barrier, const Step *st
 
 cdef void run_list_on(const PhaseList *todo, fnn_barrier *barrier, const Step *step,
                       const real *const *x_rows, int thread) noexcept nogil:
-    cdef unsigned int float_state = flush_denormals()
+    cdef uint64_t float_state = flush_denormals()
     run_phases(todo, barrier, step, x_rows, thread)
     restore_float_state(float_state)
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from libc.math cimport INFINITY
+from libc.stdint cimport uint64_t
 
 from fastnn._core import kernels as kernel_lists
 from fastnn._core import phase_order
@@ -37,7 +38,7 @@ def update_arena(optimizer, real[::1] values, const real[::1] gradients, real[:,
     cdef int number = kernel_lists.list_optimizers().index(optimizer)
     cdef const fnn_coefficients *now = <const fnn_coefficients *>&coefficients[0]
     cdef real *slots[FNN_MAX_SLOTS]
-    cdef unsigned int float_state
+    cdef uint64_t float_state
     cdef Py_ssize_t k, chunk
     cdef Py_ssize_t n = values.shape[0], chunk_size = phase_order.NORM_CHUNK
     cdef double squares = 0, scale = 1
@@ -63,7 +64,7 @@ def limit_column_norms(real[:, ::1] weight, Py_ssize_t chunk, double max_norm):
     cdef Py_ssize_t i, row, n_chunks = (n_in + chunk - 1) // chunk
     partial = np.empty((n_chunks + 1, n_out), dtype=np.asarray(weight).dtype)
     cdef real[:, ::1] squares = partial
-    cdef unsigned int float_state
+    cdef uint64_t float_state
     with nogil:
         float_state = flush_denormals()
         for i in range(n_chunks):

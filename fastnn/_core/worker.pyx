@@ -9,7 +9,7 @@ threads would have to find their slice of each weight matrix in their caches ane
 """
 
 from cython.parallel cimport parallel, threadid
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from fastnn._core.kernels cimport flush_denormals, real, restore_float_state, shuffle_rows
 from fastnn._core.phase_lists cimport PhaseList, fnn_count_team, fnn_wait_for_all, run_phases
@@ -95,7 +95,7 @@ cdef bint run_step(Run *run, Step *step, Py_ssize_t number, int thread,
 
 cdef void work(Run *run, int thread, const real *tag) noexcept nogil:
     """What each thread does for the whole run."""
-    cdef unsigned int float_state = flush_denormals()
+    cdef uint64_t float_state = flush_denormals()
     cdef Step step = run.step
     cdef Py_ssize_t number
     step.block = run.blocks + thread * run.block_bytes
