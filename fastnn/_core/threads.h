@@ -38,6 +38,8 @@ typedef struct {
 static inline void fnn_relax(void) {
 #if defined(__x86_64__)
     __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("isb"); /* some ten cycles; most CPUs take `yield` for no operation */
 #endif
 }
 
