@@ -40,8 +40,13 @@ FLAGS = {
     "msvc": ["/O2", "/std:c11", "/fp:precise"],
 }
 AVX512 = ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mprefer-vector-width=512"]
+# AArch64 compilers know NEON by themselves. Before registers are allocated, GCC's scheduler would
+# load more of the broadcast operands than fit beside the 24 accumulators of a tile; Clang's knows.
+NEON = ["-fno-schedule-insns", "-Wno-ignored-optimization-argument"]
+X86_64, ARM64 = ("x86_64", "amd64"), ("aarch64", "arm64")  # names of the CPU family
+ISA_CPUS = {"avx2": X86_64, "avx512": X86_64, "neon": ARM64}  # scalar: any
 ISA_FLAGS = {
-    "unix": {"avx2": ["-mavx2", "-mfma"], "avx512": ["-mfma", *AVX512]},
+    "unix": {"avx2": ["-mavx2", "-mfma"], "avx512": ["-mfma", *AVX512], "neon": NEON},
     "msvc": {"avx2": ["/arch:AVX2"], "avx512": ["/arch:AVX512"]},
 }
 OPENMP_FLAGS = {  # to compile, to link; the first that work
@@ -65,8 +70,12 @@ if sys.platform == "darwin":  # one CPU per build: flags for x86-64 mean nothing
 def list_core_sources():
     """The C files of the core; of csrc/isa/ those that the CPU family of this build can have."""
     cpu = os.environ.get("ARCHFLAGS", platform.machine()).lower()
-    is_x86 = "x86_64" in cpu or "amd64" in cpu
-    isas = [path for path in Path("csrc/isa").glob("*.c") if is_x86 or path.stem == "scalar"]
+    is_64_bit = sys.maxsize > 2**32  # not so on some systems whose kernel is
+    isas = [
+        path
+        for path in Path("csrc/isa").glob("*.c")
+        if path.stem == "scalar" or (is_64_bit and any(name in cpu for name in ISA_CPUS[path.stem]))
+    ]
     return sorted([*Path("csrc").glob("*.c"), *isas])
 
 

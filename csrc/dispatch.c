@@ -20,6 +20,8 @@ static int cpu_has(fnn_isa isa) {
     if (isa == FNN_ISA_AVX512)
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
                __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+#elif defined(__aarch64__) || defined(_M_ARM64)
+    if (isa == FNN_ISA_NEON) return 1; /* part of every CPU of the family */
 #endif
     return isa == FNN_ISA_SCALAR;
 }

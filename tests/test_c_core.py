@@ -17,6 +17,7 @@ import pytest
 from fastnn._core import kernels
 
 ROOT = Path(__file__).resolve().parents[1]
+WARNINGS = ["-Wall", "-Wextra", "-Werror"]
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-O1", "-g"]
 SANITIZER_OPTIONS = {"ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "print_stacktrace=1"}
 
@@ -34,8 +35,8 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def read_flags():
-    """Flags for all files, and for those of each instruction set, as setup.py has them."""
+def read_constants():
+    """The constants of setup.py: what is compiled where, with which flags."""
     tree = ast.parse((ROOT / "setup.py").read_text())
     constants = [
         node
@@ -44,7 +45,7 @@ def read_flags():
     ]
     names = {"Path": Path}
     exec(compile(ast.Module(constants, []), "setup.py", "exec"), names)
-    return names["FLAGS"]["unix"], names["ISA_FLAGS"]["unix"]
+    return names
 
 
 def run(command, **options):
@@ -53,15 +54,19 @@ def run(command, **options):
 
 def build(folder, extra):
     """Compile the core and the test as setup.py would; the path of the program."""
-    flags, isa_flags = read_flags()
-    x86 = platform.machine().lower() in ("x86_64", "amd64")
-    isas = [p for p in (ROOT / "csrc" / "isa").glob("*.c") if x86 or p.stem not in isa_flags]
+    setup = read_constants()
+    flags, isa_flags = setup["FLAGS"]["unix"], setup["ISA_FLAGS"]["unix"]
+    cpu = platform.machine().lower()
+    isas = [
+        path
+        for path in (ROOT / "csrc" / "isa").glob("*.c")
+        if path.stem == "scalar" or cpu in setup["ISA_CPUS"][path.stem]
+    ]
     objects = []
     for source in [*(ROOT / "csrc").glob("*.c"), *isas, ROOT / "tests" / "c" / "test_core.c"]:
         objects.append(str(folder / f"{source.stem}.o"))
         own = isa_flags.get(source.stem, []) if source.parent.name == "isa" else []
-        warnings = ["-Wall", "-Wextra", "-Werror"]
-        command = [*COMPILER, *flags, *own, *warnings, *extra, f"-I{ROOT / 'csrc'}"]
+        command = [*COMPILER, *flags, *own, *WARNINGS, *extra, f"-I{ROOT / 'csrc'}"]
         done = run([*command, "-c", str(source), "-o", objects[-1]])
         assert done.returncode == 0, done.stderr
     program = str(folder / "test_core")
@@ -76,7 +81,7 @@ def check_output(done):
     lines = done.stdout.split("\n")
     assert lines[:-2] == kernels.list_isas()
     assert lines[-2].endswith(" checks, 0 failures")
-    assert int(lines[-2].split()[0]) > 1000
+    assert int(lines[-2].split()[0]) > 100 * len(lines[:-2])
 
 
 @pytest.fixture(scope="module")

@@ -164,7 +164,7 @@ C_RULES = {
     "names": ["paste.h"],
 }
 SYSTEM_HEADERS = {
-    "isa": set(), "kernels": set(), "simd": {"immintrin.h"}, "api": set(),
+    "isa": set(), "kernels": set(), "simd": {"immintrin.h", "arm_neon.h"}, "api": set(),
     "names": {"math.h", "string.h"}, "core": {"math.h", "string.h", "xmmintrin.h", "intrin.h"},
 }  # fmt: skip
 C_FILES = [path for path in SOURCES if ROOT / "csrc" in path.parents]
