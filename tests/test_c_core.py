@@ -1,6 +1,8 @@
-"""The C core without Python: tests/c/test_core.c, built by the system's compiler and run.
+"""The C core without Python, built by the system's compiler and run.
 
-Once with the flags of setup.py, and once under AddressSanitizer and UndefinedBehaviorSanitizer.
+tests/c/test_core.c calls every kernel: once with the flags of setup.py, and once under
+AddressSanitizer and UndefinedBehaviorSanitizer. tests/c/test_vocabulary.c checks the vector
+operations that the kernels of an instruction set are made of.
 """
 
 import ast
@@ -101,6 +103,19 @@ def test_core_under_sanitizers(tmp_path):
         pytest.skip("the compiler has no address and undefined-behaviour sanitizers")
     program = build(tmp_path, SANITIZE)
     check_output(run([program], env={**os.environ, **SANITIZER_OPTIONS}))
+
+
+@pytest.mark.parametrize("name", kernels.list_isas())
+def test_vector_operations(name, tmp_path):
+    setup = read_constants()
+    flags = [*setup["FLAGS"]["unix"], *setup["ISA_FLAGS"]["unix"].get(name, []), *WARNINGS]
+    source, program = ROOT / "tests" / "c" / "test_vocabulary.c", str(tmp_path / "program")
+    vocabulary = [f"-I{ROOT / 'csrc'}", f'-DFNN_VOCABULARY="simd/{name}.h"']
+    done = run([*COMPILER, *flags, *vocabulary, str(source), "-lm", "-o", program])
+    assert done.returncode == 0, done.stderr
+    done = run([program])
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.endswith(" checks, 0 failures\n")
 
 
 def test_symbols_of_the_core_have_its_prefix(program):
