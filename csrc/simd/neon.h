@@ -5,11 +5,13 @@
 
 #undef V_WIDTH
 #undef V_WIDTH_LOG2
+#undef V_HALVES
 #undef FNN_TILE_ROWS
 #undef FNN_TILE_VECTORS
 /* 24 of the 32 registers accumulate, 4 hold the panel, and there are some left to broadcast. */
 #define FNN_TILE_ROWS 6
 #define FNN_TILE_VECTORS 4
+#define V_HALVES 0
 
 #if FNN_IS_F32
 #define V_WIDTH 4
