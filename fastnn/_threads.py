@@ -1,15 +1,19 @@
 """Threads: how many, who limits BLAS, and how a long call stays interruptible.
 
-OpenMP regions are started from a fresh thread while the caller waits. Ctrl-C is then seen at once,
-and a process forked later inherits no OpenMP thread pool in its main thread (libgomp hangs in a
-child whose parent ran a region in the forking thread). The cost is some 50 µs per call.
+OpenMP regions are started from a thread of our own while the caller waits. Ctrl-C is then seen at
+once, and a process forked later inherits no OpenMP thread pool in its main thread (libgomp hangs in
+a child whose parent ran a region in the forking thread). These threads are kept for the next call,
+and with them OpenMP's own. Rejected: a fresh thread for each call. It has OpenMP start its threads
+anew, and the system takes some milliseconds to find that another CPU is free for them.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import functools
 import os
+import queue
 import threading
 
 import numpy as np
@@ -19,7 +23,7 @@ from fastnn._core.engine import has_openmp
 from fastnn._validate import check_int
 
 _POLL_SECONDS = 0.05
-_PARALLEL_SCAN = 1 << 21  # numbers, from which on reading them takes longer than starting a thread
+_PARALLEL_SCAN = 1 << 21  # numbers, from which on reading them takes longer than waking a thread
 
 
 def count_available() -> int:
@@ -53,9 +57,8 @@ def find_nonfinite(array, n_threads: int | None) -> int:
     if n_parts == 1:
         return kernels.find_nonfinite(array)
     parts = np.array_split(array, n_parts)
-    with concurrent.futures.ThreadPoolExecutor(n_parts - 1) as pool:
-        others = pool.map(kernels.find_nonfinite, parts[1:])
-        found = [kernels.find_nonfinite(parts[0]), *others]
+    others = [_Call(functools.partial(kernels.find_nonfinite, part)) for part in parts[1:]]
+    found = [kernels.find_nonfinite(parts[0]), *(call.finish() for call in others)]
     starts = np.cumsum([0, *map(len, parts[:-1])])
     return min(
         (int(start) + i for start, i in zip(starts, found, strict=True) if i >= 0), default=-1
@@ -122,42 +125,76 @@ def hold_blas() -> contextlib.AbstractContextManager:
 _worker = threading.local()  # in threads of run_many: the event that tells them to give up
 
 
-def run_interruptibly(function, request_stop):
-    """Call `function` in a fresh thread and return what it returns.
+class _Runner:
+    """A thread that calls one function after the other."""
 
-    On Ctrl-C, `request_stop` is called, the thread is waited for, and KeyboardInterrupt goes on.
+    def __init__(self) -> None:
+        self.functions: queue.SimpleQueue = queue.SimpleQueue()
+        threading.Thread(target=self._work, name="fastnn", daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            self.functions.get()()
+
+
+_idle: list[_Runner] = []
+if hasattr(os, "register_at_fork"):  # a child has none of its parent's threads
+    os.register_at_fork(after_in_child=_idle.clear)
+
+
+class _Call:
+    """A function that is called in another thread, from now on."""
+
+    def __init__(self, function) -> None:
+        self._function, self._result = function, None
+        self._error: BaseException | None = None
+        self.done = threading.Event()  # and not Thread.join, which Ctrl-C breaks before Python 3.13
+        try:
+            self._runner = _idle.pop()
+        except IndexError:
+            self._runner = _Runner()
+        self._runner.functions.put(self._run)
+
+    def _run(self) -> None:
+        try:
+            self._result = self._function()
+        except BaseException as error:
+            self._error = error
+        finally:
+            _idle.append(self._runner)
+            self.done.set()
+
+    def finish(self):
+        """Wait for the function, and return what it returned or raise what it raised."""
+        self.done.wait()
+        if self._error is not None:
+            raise self._error
+        return self._result
+
+
+def run_interruptibly(function, request_stop):
+    """Call `function` in a thread of our own and return what it returns.
+
+    On Ctrl-C, `request_stop` is called, the function is waited for, and KeyboardInterrupt goes on.
     Ctrl-C is seen by the main thread alone; a thread of `run_many` hears of it from there.
     """
     cancelled = getattr(_worker, "cancelled", None)
-    outcome: dict = {}
-    done = threading.Event()  # and not Thread.join, which Ctrl-C breaks before Python 3.13
-
-    def target():
-        try:
-            outcome["result"] = function()
-        except BaseException as error:
-            outcome["error"] = error
-        finally:
-            done.set()
-
-    threading.Thread(target=target, name="fastnn", daemon=True).start()
+    call = _Call(function)
     try:
-        while not done.wait(_POLL_SECONDS):
+        while not call.done.wait(_POLL_SECONDS):
             if cancelled is not None and cancelled.is_set():
                 raise KeyboardInterrupt
     except BaseException:
         request_stop()
-        while not done.is_set():
+        while not call.done.is_set():
             with contextlib.suppress(KeyboardInterrupt):  # one more: the stop is under way
-                done.wait()
+                call.done.wait()
         raise
-    if "error" in outcome:
-        raise outcome["error"]
-    return outcome["result"]
+    return call.finish()
 
 
 def run_detached(function, n_threads: int):
-    """Call `function`, from a fresh thread where it starts an OpenMP region."""
+    """Call `function`, from a thread of our own where it starts an OpenMP region."""
     if n_threads == 1:
         return function()
     return run_interruptibly(function, lambda: None)

@@ -3,7 +3,9 @@
 import multiprocessing
 import os
 import threading
+import time
 import warnings
+import weakref
 
 import common
 import numpy as np
@@ -118,6 +120,45 @@ def test_run_interruptibly_passes_results_and_errors_on():
     assert _threads.run_interruptibly(threading.get_ident, None) != main
     with pytest.raises(ZeroDivisionError):
         _threads.run_interruptibly(lambda: 1 / 0, None)
+
+
+def test_a_thread_is_kept_for_the_next_call():
+    first = _threads.run_interruptibly(threading.get_ident, None)
+    assert _threads.run_interruptibly(threading.get_ident, None) == first
+    with pytest.raises(ZeroDivisionError):
+        _threads.run_interruptibly(lambda: 1 / 0, None)
+    assert _threads.run_interruptibly(threading.get_ident, None) == first
+
+
+def test_calls_at_once_have_threads_of_their_own():
+    meeting = threading.Barrier(2, timeout=60)
+    found = []
+
+    def meet():
+        meeting.wait()
+        return threading.get_ident()
+
+    def call():
+        found.append(_threads.run_interruptibly(meet, None))
+
+    threads = [threading.Thread(target=call) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(found)) == 2
+
+
+def test_what_a_call_held_is_let_go():
+    data = np.ones(3)
+    gone = weakref.ref(data)
+    _threads.run_interruptibly(lambda data=data: data.sum(), None)
+    del data
+    for _ in range(500):  # the thread has yet to take its hands off
+        if gone() is None:
+            break
+        time.sleep(0.01)
+    assert gone() is None
 
 
 def test_predict_and_fit_during_a_fit_are_refused():
