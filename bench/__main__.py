@@ -26,7 +26,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     p.add_argument("--threads", nargs="+", type=int, metavar="N", help="default: all CPUs")
     p.add_argument("--peers", default="", help=f"comma-separated: {keys} (default: all)")
     p.add_argument("--rounds", type=int, default=5, help="turns of each peer (default: 5)")
-    p.add_argument("--epochs", type=int, default=1, help="epochs per turn (default: 1)")
+    p.add_argument("--epochs", type=int, default=1, help="times the epochs of a turn (default: 1)")
     p.add_argument("--quick", action="store_true", help="two rounds: a look, not a measurement")
     p.add_argument("--data", help="folder of MNIST's four IDX files, gzipped or not")
     p.add_argument("--json", type=Path, metavar="PATH", help="write everything that was measured")

@@ -200,8 +200,10 @@ def run(
 ) -> tuple[list[Result], dict[str, str]]:
     """Run `workload` on every peer; return the results and the versions of the libraries.
 
-    `between` is called once a round, before the peers' turns.
+    A turn is `epochs` times as many as the workload's own; `between` is called once a round, before
+    the peers' turns.
     """
+    epochs *= workload.epochs
     turns: list[Turn] = []
     try:
         for entry in entries:  # they import their libraries all at once

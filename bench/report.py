@@ -293,7 +293,8 @@ def _accuracies(found: Group) -> str:
 def head(info: dict[str, Any]) -> str:
     """Return date, machine and versions in lines, and how much was measured."""
     versions = ", ".join(f"{name} {version}" for name, version in sorted(info["versions"].items()))
-    turns = f"{info['rounds']} turns of {info['epochs']} epoch(s) each"
+    times = "" if info["epochs"] == 1 else f" of {info['epochs']} times the usual epochs"
+    turns = f"{info['rounds']} turns each{times}"
     return f"{info['date']}, {turns}\n{machine_text(info)}\n{versions}"
 
 
