@@ -46,8 +46,8 @@
  *   vadd vsub vmul vdiv vsqrt vabs
  *   vfma(a, b, c)   a*b + c               rounded once where the ISA has FMA, twice on scalar
  *   vfnma(a, b, c)  c - a*b
- *   vload_low(p)  vfma_low(a, b, c)       the lower half of the lanes; the others are undefined. Only
- *                                         where V_HALVES is 1; else tail.h makes them whole
+ *   vload_low(p)  vfma_low(a, b, c)       the lower half of the lanes, the others undefined, where
+ *                                         V_HALVES is 1; else tail.h makes them whole
  *   vmax(a, b)  vmin(a, b)                b when unordered: vmax(vzero(), z) keeps a NaN z
  *   vless(a, b)                           vmask of a < b; false when unordered
  *   vselect(mask, yes, no)

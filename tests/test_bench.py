@@ -307,6 +307,19 @@ def test_grid_measures_a_rate_of_each_cell():
     assert all(rate > 0 for rate in rates.values())
 
 
+def test_grid_measures_again_what_is_slow_beside_its_neighbour(monkeypatch):
+    rates = {8: [4.0], 9: [1.0, 1.5, 3.9], 10: [1.0] * 4}
+    monkeypatch.setattr(grid, "_measure_one", lambda width, *_: rates[width].pop(0))
+    assert grid.measure([8, 9, 10], [4], threads=1) == {(8, 4): 4.0, (9, 4): 3.9, (10, 4): 1.0}
+    assert rates == {8: [], 9: [], 10: [1.0]}  # the last, found slow, was slow again
+
+
+def test_a_turn_has_the_epochs_of_its_workload():
+    short = dataclasses.replace(TRAIN, epochs=3)
+    (result,), _ = driver.run(short, NUMPY, 1, NOWHERE, rounds=2, epochs=2)
+    assert len(result.times) == 12
+
+
 def test_ratios_ceilings_and_duels_are_judged():
     goal = dataclasses.replace(TRAIN, goal_ratio=3.0, goal_ceiling=0.5)
     results = [_result("fastnn", [0.1], 0.97), _result("jax", [0.2], 0.97)]
