@@ -26,7 +26,8 @@ class Access:
     def __exit__(self, *exception) -> None:
         with self._changed:
             self._n_readers -= 1
-            self._changed.notify_all()
+            if self._writer is not None:  # it may wait for the readers
+                self._changed.notify_all()
 
     def begin_writing(self) -> None:
         """Refuse a second writer, and wait until nobody reads."""

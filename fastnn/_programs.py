@@ -236,11 +236,12 @@ class PredictorPool:
         return finite
 
     def _choose_n_threads(self, shapes, n_rows: int, n_threads: int | None) -> int:
-        n_blocks = -(-n_rows // ROW_BLOCK)
+        if n_rows <= ROW_BLOCK:  # before the system is asked for its CPUs, which takes a while
+            return 1
         if n_threads is None:
             available = _threads.count_available()
             n_threads = choose_n_threads(shapes, n_rows // EXPLICIT_FACTOR, available)
-        return min(n_threads, n_blocks)
+        return min(n_threads, -(-n_rows // ROW_BLOCK))
 
     def make(self, shapes, n_threads: int, packed: bool) -> tuple[Binding, Predictor]:
         """A predictor for up to `n_threads` threads, and the binding that holds its weights."""

@@ -6,6 +6,7 @@ from raw scores z, or from the output a of the last layer; t is the target, n th
 
 from __future__ import annotations
 
+import functools
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
@@ -16,6 +17,8 @@ from fastnn._validate import check_choice, check_number
 ONE_SIGNED = frozenset(
     {"relu", "sigmoid", "softmax", "exponential", "softplus", "hard_sigmoid", "log_softmax"}
 )
+
+_get_targets = functools.cache(get_targets)  # asked several times in each prediction
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Loss:
         "values", "counts", "classes", "labels", "binary" (see losses.def), or "signs": a yes or no
         for each output, and no probabilities.
         """
-        return get_targets(self.name)
+        return _get_targets(self.name)
 
     @property
     def is_classifier(self) -> bool:
