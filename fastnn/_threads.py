@@ -23,6 +23,7 @@ from fastnn._core.engine import has_openmp
 from fastnn._validate import check_int
 
 _POLL_SECONDS = 0.05
+_MOST_IDLE = 8  # threads that are kept for the next call
 _PARALLEL_SCAN = 1 << 21  # numbers, from which on reading them takes longer than waking a thread
 
 
@@ -54,10 +55,12 @@ def check_n_threads(n_threads: int | None) -> int | None:
 def find_nonfinite(array, n_threads: int | None) -> int:
     """Index of the first NaN or infinity of a vector, or -1; memory is read by several threads."""
     n_parts = 1 if array.size < _PARALLEL_SCAN else n_threads or count_available()
+    n_parts = min(n_parts, _MOST_IDLE)  # no more are needed to use all of memory's speed
     if n_parts == 1:
         return kernels.find_nonfinite(array)
     parts = np.array_split(array, n_parts)
-    others = [_Call(functools.partial(kernels.find_nonfinite, part)) for part in parts[1:]]
+    scans = [functools.partial(kernels.find_nonfinite, part) for part in parts[1:]]
+    others = [_Call(scan).start(_idle_for_scans) for scan in scans]
     found = [kernels.find_nonfinite(parts[0]), *(call.finish() for call in others)]
     starts = np.cumsum([0, *map(len, parts[:-1])])
     return min(
@@ -126,49 +129,88 @@ _worker = threading.local()  # in threads of run_many: the event that tells them
 
 
 class _Runner:
-    """A thread that calls one function after the other."""
+    """A thread that makes one call after the other, and is one of `idle` between two."""
 
-    def __init__(self) -> None:
-        self.functions: queue.SimpleQueue = queue.SimpleQueue()
+    def __init__(self, idle: list, call: _Call) -> None:
+        self._idle = idle
+        self.calls: queue.SimpleQueue = queue.SimpleQueue()
+        self.calls.put(call)
         threading.Thread(target=self._work, name="fastnn", daemon=True).start()
 
     def _work(self) -> None:
-        while True:
-            self.functions.get()()
+        while self.calls.get().run(self):
+            pass
+
+    def rest(self) -> bool:
+        """Whether there is any use in waiting for another call."""
+        if len(self._idle) >= _MOST_IDLE:
+            return False
+        self._idle.append(self)
+        return True
 
 
-_idle: list[_Runner] = []
+# Apart, since OpenMP keeps threads for each thread that has started a region.
+_idle_for_regions: list[_Runner] = []
+_idle_for_scans: list[_Runner] = []
 if hasattr(os, "register_at_fork"):  # a child has none of its parent's threads
-    os.register_at_fork(after_in_child=_idle.clear)
+    os.register_at_fork(after_in_child=_idle_for_regions.clear)
+    os.register_at_fork(after_in_child=_idle_for_scans.clear)
 
 
 class _Call:
-    """A function that is called in another thread, from now on."""
+    """A function that another thread is to call.
+
+    Locks and not threading.Event, whose Python code Ctrl-C may leave with a lock held.
+    """
 
     def __init__(self, function) -> None:
         self._function, self._result = function, None
         self._error: BaseException | None = None
-        self.done = threading.Event()  # and not Thread.join, which Ctrl-C breaks before Python 3.13
-        try:
-            self._runner = _idle.pop()
-        except IndexError:
-            self._runner = _Runner()
-        self._runner.functions.put(self._run)
+        self._ticket = [None]  # whoever takes it says whether the function is called
+        self._done = threading.Lock()
+        self._done.acquire()
+        self.finished = False
 
-    def _run(self) -> None:
+    def start(self, idle: list) -> _Call:
         try:
-            self._result = self._function()
-        except BaseException as error:
-            self._error = error
-        finally:
-            _idle.append(self._runner)
-            self.done.set()
+            runner = idle.pop()
+        except IndexError:
+            _Runner(idle, self)
+        else:
+            runner.calls.put(self)
+        return self
+
+    def take_ticket(self) -> bool:
+        try:
+            self._ticket.pop()
+        except IndexError:
+            return False
+        return True
+
+    def run(self, runner: _Runner) -> bool:
+        """Make the call, in the thread of `runner`; whether that is to go on."""
+        if self.take_ticket():
+            try:
+                self._result = self._function()
+            except BaseException as error:
+                self._error = error
+        self._function = None
+        goes_on = runner.rest()  # first, so that the next call finds it
+        self.finished = True
+        self._done.release()
+        return goes_on
+
+    def wait(self, timeout: float = -1) -> bool:
+        self._done.acquire(timeout=timeout)
+        return self.finished
 
     def finish(self):
         """Wait for the function, and return what it returned or raise what it raised."""
-        self.done.wait()
+        while not self.finished:
+            self.wait()
         if self._error is not None:
-            raise self._error
+            error, self._error = self._error, None
+            raise error
         return self._result
 
 
@@ -181,14 +223,16 @@ def run_interruptibly(function, request_stop):
     cancelled = getattr(_worker, "cancelled", None)
     call = _Call(function)
     try:
-        while not call.done.wait(_POLL_SECONDS):
+        call.start(_idle_for_regions)
+        while not call.wait(_POLL_SECONDS):
             if cancelled is not None and cancelled.is_set():
                 raise KeyboardInterrupt
     except BaseException:
-        request_stop()
-        while not call.done.is_set():
-            with contextlib.suppress(KeyboardInterrupt):  # one more: the stop is under way
-                call.done.wait()
+        if not call.take_ticket():  # it has begun
+            request_stop()
+            while not call.finished:
+                with contextlib.suppress(KeyboardInterrupt):  # one more: the stop is under way
+                    call.wait()
         raise
     return call.finish()
 

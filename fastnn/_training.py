@@ -267,6 +267,7 @@ class Training:
             )
         rates, momenta = self._list_rates(first, n_steps), self._list_momenta(first, n_steps)
         table = optimizer.list_coefficients(n_steps, rates, momenta)
+        engine.n_steps_done, engine.epochs_done = 0, []  # until it has begun
         self._binding.pack()
         try:
             has_loss = _threads.run_interruptibly(

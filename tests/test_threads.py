@@ -149,6 +149,56 @@ def test_calls_at_once_have_threads_of_their_own():
     assert len(set(found)) == 2
 
 
+def test_an_interrupted_start_neither_runs_on_nor_is_waited_for(monkeypatch):
+    """Ctrl-C right after the call was handed over, or before."""
+    start, stopped, calls = _threads._Call.start, threading.Event(), []
+
+    def work():
+        calls.append("begun")
+        stopped.wait(60)
+        calls.append("ended")
+
+    for hands_over in (True, False):
+
+        def interrupt(self, idle, hands_over=hands_over):
+            if hands_over:
+                start(self, idle)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(_threads._Call, "start", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            _threads.run_interruptibly(work, stopped.set)
+        assert calls in ([], ["begun", "ended"])
+        calls.clear()
+    monkeypatch.undo()
+    assert _threads.run_interruptibly(lambda: 42, None) == 42
+    assert not calls
+
+
+def test_few_threads_are_kept():
+    meeting = threading.Barrier(2 * _threads._MOST_IDLE, timeout=60)
+
+    def call():
+        _threads.run_interruptibly(meeting.wait, None)
+
+    threads = [threading.Thread(target=call) for _ in range(meeting.parties)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(_threads._idle_for_regions) <= _threads._MOST_IDLE + 1
+
+
+@pytest.mark.skipif(not has_openmp(), reason="this build has no OpenMP")
+def test_scans_leave_the_threads_of_regions_alone():
+    array = np.zeros(_threads._PARALLEL_SCAN, np.float32)
+    regions = {_threads.run_interruptibly(threading.get_ident, None)}
+    for _ in range(5):
+        assert _threads.find_nonfinite(array, 4) == -1
+        regions.add(_threads.run_interruptibly(threading.get_ident, None))
+    assert len(regions) == 1
+
+
 def test_what_a_call_held_is_let_go():
     data = np.ones(3)
     gone = weakref.ref(data)

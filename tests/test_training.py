@@ -226,6 +226,25 @@ def test_a_stop_that_comes_before_the_first_step_is_not_lost(monkeypatch, rng):
     assert any(common.same_bits(net.parameter_vector, vector) for vector in allowed)
 
 
+def test_a_call_that_never_began_counts_no_steps(monkeypatch, rng):
+    """Ctrl-C before the engine's second call: its counts are still those of the first."""
+    X, y = common.make_classes(rng, 64, 10, 3)
+    net, n_calls, run = fastnn.Network([fastnn.Dense(3)]), [], _threads.run_interruptibly
+
+    def interrupt_the_second(function, request_stop):
+        n_calls.append(1)
+        if len(n_calls) == 2:
+            raise KeyboardInterrupt
+        return run(function, request_stop)
+
+    monkeypatch.setattr(_threads, "run_interruptibly", interrupt_the_second)
+    optimizer = fastnn.Adam()
+    with pytest.raises(KeyboardInterrupt):
+        net.fit(X, y, epochs=5, batch_size=16, optimizer=optimizer, callbacks=[lambda fit: None])
+    assert len(net.history) == 1
+    assert optimizer.steps == 4
+
+
 @pytest.mark.parametrize("delays", [[0.1], [0.1, 0.3]], ids=["once", "twice"])
 def test_ctrl_c_waits_for_the_worker(delays):
     """Weights come back from the engine after its last step, however impatient the user."""
