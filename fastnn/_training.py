@@ -267,17 +267,20 @@ class Training:
             )
         rates, momenta = self._list_rates(first, n_steps), self._list_momenta(first, n_steps)
         table = optimizer.list_coefficients(n_steps, rates, momenta)
-        engine.n_steps_done, engine.epochs_done = 0, []  # until it has begun
-        self._binding.pack()
+
+        def make_steps() -> bool:  # where Ctrl-C does not come in between
+            self._binding.pack()
+            try:
+                return engine.run_steps(first, n_steps, optimizer.kernel, table)
+            finally:
+                self._binding.unpack()
+                self._count_steps(engine.n_steps_done)
+
         try:
-            has_loss = _threads.run_interruptibly(
-                lambda: engine.run_steps(first, n_steps, optimizer.kernel, table),
-                engine.request_stop,
-            )
+            has_loss = _threads.run_interruptibly(make_steps, engine.request_stop)
         finally:
-            self._binding.unpack()
-            self._count_steps(engine.n_steps_done)
-            rows += self._describe_epochs(first // self.steps_per_epoch)
+            if self.position > first:  # else the engine's rows may be those of an earlier call
+                rows += self._describe_epochs(first // self.steps_per_epoch)
         return has_loss and self._is_finite()
 
     def _find_divergence(self, before, rows: list) -> DivergenceError:

@@ -70,8 +70,8 @@ cdef class Engine:
     cdef object data  # arrays that `run` points into
     cdef readonly object epoch_losses  # (n_rows) losses of this epoch's rows so far, in its order
     cdef object batch, x_rows, target_rows, row_loss, blocks
-    cdef public Py_ssize_t n_steps_done
-    cdef public list epochs_done
+    cdef readonly Py_ssize_t n_steps_done
+    cdef readonly list epochs_done
 
     def __init__(self, Binding binding, loss, merged, arenas, last_plan=None, *, settings,
                  sum_rows=False):
