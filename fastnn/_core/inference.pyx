@@ -29,6 +29,7 @@ from fastnn._core.transforms cimport infer_block
 cdef extern from "threads.h" nogil:
     int fnn_count_team()
 
+
 cdef bint are_finite(Request *request, const real *const *rows, Py_ssize_t n_rows) noexcept nogil:
     """Here, just before they are used, rows come from memory once and not twice."""
     cdef Py_ssize_t row
