@@ -6,6 +6,7 @@ from typing import Any
 
 from fastnn import _programs, _restarts, _validate
 from fastnn._access import Access
+from fastnn._core.epoch_rows import EpochRows
 from fastnn._data import FitData, check_batch_size
 from fastnn._minimizing import Minimizing, check_minimizing
 from fastnn._penalties import Penalties
@@ -15,6 +16,9 @@ from fastnn.callbacks import Callback, Convergence, MetricWatcher, check_callbac
 from fastnn.history import History
 from fastnn.optimizers import Optimizer, check_optimizer
 from fastnn.schedules import Schedule, check_momentum, check_schedule
+
+# Rows, up to which scratch for them is kept for the next fit: some 4 MB.
+MAX_ROWS_KEPT = 1 << 17
 
 
 class Fitting:
@@ -38,6 +42,7 @@ class Fitting:
     def _prepare_fitting(self) -> None:
         self._optimizer: Optimizer | None = None  # of the last fit, for partial_fit
         self._access = Access()
+        self._epoch_rows: EpochRows | None = None
 
     def fit(
         self,
@@ -250,6 +255,17 @@ class Fitting:
         kind = Minimizing if options["optimizer"].whole_data else Training
         kind(self, data, history, **options).run(progress)
         return history
+
+    def _take_epoch_rows(self, data: FitData) -> EpochRows:
+        """Scratch for these rows: that of the last fit, where it was for as many."""
+        settings = (len(data.X), data.targets is not None, data.weights is not None)
+        rows, self._epoch_rows = self._epoch_rows, None
+        if rows is None or rows.settings != settings:
+            rows = EpochRows(*settings)
+        rows.reset()
+        if len(data.X) <= MAX_ROWS_KEPT:
+            self._epoch_rows = rows
+        return rows
 
     def _merge_classes(self, classes):
         """The network's classes, where `classes` agrees with them, or else these."""

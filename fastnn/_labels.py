@@ -175,7 +175,10 @@ def encode_labels(y, classes=None, n_rows=None, name="y", fix="") -> tuple[np.nd
     if (array.dtype.kind == "U") != (classes.dtype.kind == "U"):
         raise ValueError(_unknown_label(array, 0, classes, name) + fix)
     if array.dtype.kind == "i" and np.array_equal(classes, np.arange(len(classes))):
-        labels, wrong = array, (array < 0) | (array >= len(classes))  # no search needed
+        labels = array  # no search needed
+        if array.min() >= 0 and array.max() < len(classes):
+            return labels.astype(np.int32), classes
+        wrong = (array < 0) | (array >= len(classes))
     else:
         order = np.argsort(classes)
         places = np.searchsorted(classes, array, sorter=order)
@@ -207,7 +210,7 @@ def _label_array(y, name):
         row = int(array.argmax())
         raise ValueError(f"{name} contains {array[row]} at row {row}; expected int64 labels")
     if array.dtype.kind in "iu":
-        return array.astype(np.int64)
+        return array.astype(np.int64, copy=False)
     if array.dtype.kind in "bU":
         return array
     raise TypeError(f"{name} has dtype {array.dtype}; {_LABELS}")

@@ -119,6 +119,7 @@ class Training:
             data.labels,
             data.targets,
             data.weights,
+            rows=net._take_epoch_rows(data),
             batch_size=self._batch_size,
             seed=net.seed,
             shuffle=shuffle,

@@ -137,7 +137,7 @@ def list_touched(made, phase, start, stop):
         outputs = mask(n_out, (start, stop))
         return [(delta, (every_row, outputs), False), (b, (outputs,), True)]
     assert phase.kind == "transpose"
-    inputs = own_inputs(layer, start, stop)
+    inputs = mask(n_in, (start, stop))
     return [(w, (inputs, outputs), False), (wt, (inputs, outputs), True)]
 
 

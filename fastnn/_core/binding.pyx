@@ -4,6 +4,7 @@ import numpy as np
 
 from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
+from libc.stdint cimport uintptr_t
 
 from fastnn._core import kernels
 from fastnn._core import phase_order
@@ -26,7 +27,7 @@ def allocate(n, dtype):
     """
     itemsize = np.dtype(dtype).itemsize
     raw = np.zeros(n * itemsize + CACHE_LINE, dtype=np.uint8)
-    start = -raw.ctypes.data % CACHE_LINE
+    start = -<Py_ssize_t>address(raw) % CACHE_LINE
     return raw[start : start + n * itemsize].view(dtype)
 
 
@@ -38,7 +39,12 @@ def make_blocks(n_threads, dtype):
 
 def list_rows(array):
     """Pointers to the rows of a matrix."""
-    return array.ctypes.data + array.strides[0] * np.arange(len(array), dtype=np.uintp)
+    return point_to_rows(<uintptr_t>address(array), array.strides[0], len(array))
+
+
+def point_to_rows(start, row_bytes, n_rows):
+    """Pointers (n_rows) to the rows of what begins at `start`, `row_bytes` apart."""
+    return start + row_bytes * np.arange(n_rows, dtype=np.uintp)
 
 
 cdef void *address(array) except? NULL:
@@ -206,7 +212,7 @@ cdef class Binding:
 
         def make_rows():
             block = self.keep(allocate(rows * layer.stride, self.dtype))
-            pointers = block.ctypes.data + row_bytes * np.arange(rows, dtype=np.uintp)
+            pointers = point_to_rows(<uintptr_t>address(block), row_bytes, rows)
             return block, self.keep(pointers)
 
         output, output_rows = make_rows()

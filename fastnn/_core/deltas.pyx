@@ -11,14 +11,15 @@ from fastnn._core.structs cimport is_inlined, panel_stride
 cdef void transpose_block(const Kernels *kernels, const Layer *layer, Py_ssize_t start,
                           Py_ssize_t stop, const real *tag) noexcept nogil:
     """Copy W[inputs] into the panels of W^T."""
-    cdef Py_ssize_t t_panel, panel, first, width, t_stride, column, w_stride
+    cdef Py_ssize_t t_panel, panel, t_first, first, rows, t_stride, column, w_stride
     cdef const real *w
     for t_panel in range(layer.n_transposed_panels):
-        first = layer.transposed_panels[t_panel]
-        if first < start or first >= stop:
+        t_first = layer.transposed_panels[t_panel]
+        first = max(start, t_first)
+        rows = min(stop, layer.transposed_panels[t_panel + 1]) - first
+        if rows <= 0:
             continue
-        width = layer.transposed_panels[t_panel + 1] - first
-        t_stride = panel_stride(layer, width)
+        t_stride = panel_stride(layer, layer.transposed_panels[t_panel + 1] - t_first)
         for panel in range(layer.n_panels):
             column = layer.panels[panel]
             w_stride = layer.n_out
@@ -26,10 +27,10 @@ cdef void transpose_block(const Kernels *kernels, const Layer *layer, Py_ssize_t
             if layer.packed:
                 w_stride = panel_stride(layer, layer.panels[panel + 1] - column)
                 w = <const real *>layer.weight + column * layer.n_in
-            transpose(kernels, w + first * w_stride, w_stride, width,
+            transpose(kernels, w + first * w_stride, w_stride, rows,
                       layer.panels[panel + 1] - column,
-                      <real *>layer.weight_transposed + first * layer.n_out + column * t_stride,
-                      t_stride)
+                      <real *>layer.weight_transposed + t_first * layer.n_out + column * t_stride
+                      + first - t_first, t_stride)
 
 
 cdef void differentiate(const Kernels *kernels, const Layer *layer, Py_ssize_t row,

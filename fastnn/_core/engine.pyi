@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 from typing_extensions import disjoint_base
 
 from fastnn._core.binding import Binding
+from fastnn._core.epoch_rows import EpochRows
 from fastnn._core.plan_structs import Plan
 
 _Array = NDArray[np.floating[Any]]
@@ -39,6 +40,7 @@ class Engine:
         targets: _Array | None,
         weights: NDArray[np.float64] | None = None,
         *,
+        rows: EpochRows,
         batch_size: int,
         seed: int,
         shuffle: bool,

@@ -66,7 +66,7 @@ cdef class Engine:
     cdef Step step
     cdef Phases full, last, forward_phases, backward_phases
     cdef Run run
-    cdef object gathered, stop_flag
+    cdef object gathered, stop_flag, last_plan
     cdef object data  # arrays that `run` points into
     cdef readonly object epoch_losses  # (n_rows) losses of this epoch's rows so far, in its order
     cdef object batch, x_rows, target_rows, row_loss, blocks
@@ -98,10 +98,7 @@ cdef class Engine:
         self.step.update = phase_names.UPDATE_MODES.index(plan.update)
         self.stop_flag = np.zeros(1, dtype=np.intp)
         self.epochs_done = []
-        self.full = join_phases(plan)
-        self.last = join_phases(last_plan or plan)
-        self.forward_phases = Phases(plan.forward, plan.n_threads)
-        self.backward_phases = Phases(plan.backward, plan.n_threads)
+        self.last_plan = last_plan
         if plan.layers[0].blas:
             self.step.gathered_stride = choose_stride(binding.layers[0].n_in,
                                                       binding.dtype.itemsize)
@@ -112,7 +109,7 @@ cdef class Engine:
         """End a run in another thread after its current step."""
         self.stop_flag[0] = 1
 
-    def load_data(self, x, labels, targets, weights=None, *, batch_size, seed, shuffle):
+    def load_data(self, x, labels, targets, weights=None, *, rows, batch_size, seed, shuffle):
         """Take the data that `run_steps` trains on.
 
         Parameters
@@ -123,19 +120,21 @@ cdef class Engine:
         targets : ndarray (n_rows, n_out) or None
             One of the two.
         weights : float64 ndarray (n_rows,), optional, at least one of them more than 0
+        rows : EpochRows
+            Of as many rows, with targets and weights as given here; nobody else's meanwhile.
         """
         cdef Run *run = &self.run
+        plan = self.binding.plan
         n_rows = len(x)
-        order = np.arange(n_rows, dtype=np.int64)
-        pointers = np.empty((2, n_rows), dtype=np.uintp)
-        epoch_labels = np.empty(n_rows, dtype=np.int32)
-        epoch_weights = None if weights is None else np.empty(n_rows)
-        self.epoch_losses = np.zeros(n_rows)
-        self.data = (x, labels, targets, weights, order, pointers, epoch_labels, epoch_weights)
+        self.full = self.last = join_phases(plan)
+        if self.last_plan is not None:
+            self.last = join_phases(self.last_plan)
+        self.epoch_losses = rows.losses
+        self.data = (x, labels, targets, weights, rows)
         self.step.seed = seed
         run.full = self.full.todo
         run.last = self.last.todo
-        run.n_threads = self.binding.plan.n_threads
+        run.n_threads = plan.n_threads
         run.n_rows = n_rows
         run.batch_size = batch_size
         run.n_steps = -(-n_rows // batch_size)
@@ -147,11 +146,11 @@ cdef class Engine:
         run.target_row_bytes = 0 if targets is None else targets.strides[0]
         run.labels = <const int32_t *>address(labels)
         run.weights = <const double *>address(weights)
-        run.order = <int64_t *>address(order)
-        run.x_rows = <void **>address(pointers[0])
-        run.target_rows = <void **>address(pointers[1])
-        run.epoch_labels = <int32_t *>address(epoch_labels)
-        run.epoch_weights = <double *>address(epoch_weights)
+        run.order = <int64_t *>address(rows.order)
+        run.x_rows = <void **>address(rows.pointers)
+        run.target_rows = <void **>address(rows.target_pointers)
+        run.epoch_labels = <int32_t *>address(rows.labels)
+        run.epoch_weights = <double *>address(rows.weights)
         run.step = self.step
         run.step.batch = n_rows
         run.step.weights = run.weights
@@ -234,6 +233,10 @@ cdef class Engine:
         `seed` and the `number` of the step say which elements are dropped, here and in `backward`.
         """
         cdef Py_ssize_t n_rows = len(x)
+        plan = self.binding.plan
+        if self.forward_phases is None:
+            self.forward_phases = Phases(plan.forward, plan.n_threads)
+            self.backward_phases = Phases(plan.backward, plan.n_threads)
         self.batch = (x, labels, targets, weights)  # alive until `backward` has run
         self.x_rows = list_rows(x)
         self.target_rows = None if targets is None else list_rows(targets)

@@ -4,7 +4,7 @@ import numpy as np
 
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cython.parallel cimport parallel, threadid
-from libc.stdint cimport uint64_t, uintptr_t
+from libc.stdint cimport uint64_t
 from libc.string cimport memset
 
 from fastnn._core import phases as phase_names
@@ -29,13 +29,16 @@ cdef class Phases:
         self.phases = <Phase *>PyMem_Calloc(max(len(phases), 1), sizeof(Phase))
         if self.phases == NULL:
             raise MemoryError()
-        self.bounds = [np.array(phase.bounds, dtype=np.intp) for phase in phases]
+        cdef Py_ssize_t[:, ::1] bounds = np.array(
+            [phase.bounds for phase in phases], dtype=np.intp
+        ).reshape(len(phases), n_threads + 1)
+        self.bounds = bounds.base
         for i, phase in enumerate(phases):
             self.phases[i].kind = phase_names.PHASE_KINDS.index(phase.kind)
             self.phases[i].axis = phase_names.AXES.index(phase.axis)
             self.phases[i].layer = phase.layer
             self.phases[i].barrier = phase.barrier
-            self.phases[i].bounds = <Py_ssize_t *><uintptr_t>self.bounds[i].ctypes.data
+            self.phases[i].bounds = &bounds[i, 0]
         self.todo.phases = self.phases
         self.todo.n_phases = len(phases)
         self.todo.n_threads = n_threads

@@ -15,7 +15,7 @@ from fastnn._core.plan_structs import count_chunks
 BLAS_BLOCK = 1024
 # Gradients whose squares are summed apart, for the norm of them all.
 NORM_CHUNK = 8192
-# Columns of norms that threads share out begin on multiples of this: on cache lines.
+# Columns of vectors and of W^T that threads share out begin on multiples of this: on cache lines.
 COLUMN_UNIT = 16
 
 
@@ -31,10 +31,10 @@ def cut_panels(panels: tuple[int, ...], n_threads: int) -> tuple[int, ...]:
 
 
 def cut_inputs(layer, n_threads: int) -> tuple[int, ...]:
-    """Rows of W that each thread owns: whole chunks where they are summed apart, else panels."""
+    """Rows of W that each thread owns: whole chunks where they are summed apart."""
     if layer.cut == "inputs":
         return cut_evenly(layer.shape.n_in, n_threads, layer.chunk)
-    return cut_panels(layer.transposed_panels, n_threads)
+    return cut_evenly(layer.shape.n_in, n_threads, COLUMN_UNIT if layer.input_gradient else 1)
 
 
 def cut_outputs(layer, n_threads: int) -> tuple[int, ...]:
@@ -106,8 +106,7 @@ def list_backward(layers, batch_size: int, n_threads: int, update: str):
         phases, written = list_deltas(i, layer, layers[i - 1], written, rows, n_threads)
         deltas += phases
         if layer.shape.kind == "dense" and not layer.blas:
-            inputs = cut_panels(layer.transposed_panels, n_threads)
-            transposes.append(Phase("transpose", i, "inputs", inputs))
+            transposes.append(Phase("transpose", i, "inputs", cut_inputs(layer, n_threads)))
     if update == "none":  # the caller may have written to the weights: transpose them afresh
         return transposes + deltas, gradients
     updates = list_updates(layers, gradients, n_threads) if update == "separate" else []
@@ -137,10 +136,11 @@ def list_updates(layers, gradients: list[Phase], n_threads: int) -> list[Phase]:
 
 def list_dense_gradients(i: int, layer, n_threads: int) -> list[Phase]:
     if layer.cut == "outputs":
-        weight = Phase("weight", i, "outputs", cut_outputs(layer, n_threads))
-    else:
-        weight = Phase("weight", i, "inputs", cut_inputs(layer, n_threads))
-    return [weight, Phase("bias", i, "outputs", cut_outputs(layer, n_threads))]
+        outputs = cut_outputs(layer, n_threads)
+        return [Phase("weight", i, "outputs", outputs), Phase("bias", i, "outputs", outputs)]
+    outputs = cut_evenly(layer.shape.n_out, n_threads, COLUMN_UNIT)
+    weight = Phase("weight", i, "inputs", cut_inputs(layer, n_threads))
+    return [weight, Phase("bias", i, "outputs", outputs)]
 
 
 def list_norm_gradients(i: int, layer, n_threads: int) -> list[Phase]:

@@ -14,20 +14,24 @@
 
 /* The barrier of a parallel region: every thread of it calls fnn_wait_for_all.
  *
- * On Linux a waiting thread spins for some microseconds, which is how long a slice's worth of
- * imbalance lasts, and then sleeps in the kernel. Rejected: the barrier of OpenMP. GCC's spins for
- * tens of milliseconds; as soon as another program wants a core, the thread that everyone waits
- * for is kept off it by the ones that wait, and a step takes a hundred times as long.
+ * On Linux a waiting thread spins for some hundred microseconds, and then sleeps in the kernel. To
+ * wake it takes some fifty, in which the others reach the next barrier: were that longer than they
+ * spin, they would fall asleep there, and so on from barrier to barrier. Every now and then it lets
+ * others have its core, as the thread that all wait for may be one of them. Rejected: the barrier
+ * of OpenMP. GCC's spins for tens of milliseconds; as soon as another program wants a core, the
+ * thread that everyone waits for is kept off it by the ones that wait, and a step takes a hundred
+ * times as long.
  */
 #if defined(_OPENMP) && defined(__linux__)
 
 #include <linux/futex.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { FNN_SPINS = 1000 };
+enum { FNN_SPINS = 10000, FNN_SPINS_TO_YIELD = 1000 };
 
 typedef struct {
     _Alignas(64) atomic_int generation; /* counts the times that all have met */
@@ -53,9 +57,10 @@ static inline void fnn_wait_for_all(fnn_barrier *barrier, int n_threads) {
             syscall(SYS_futex, &barrier->generation, FUTEX_WAKE_PRIVATE, n_threads, NULL, NULL, 0);
         return;
     }
-    for (int i = 0; i < FNN_SPINS; i++) {
+    for (int i = 1; i <= FNN_SPINS; i++) {
         if (atomic_load_explicit(&barrier->generation, memory_order_acquire) != generation) return;
         fnn_relax();
+        if (i % FNN_SPINS_TO_YIELD == 0) sched_yield();
     }
     atomic_fetch_add(&barrier->n_asleep, 1);
     while (atomic_load(&barrier->generation) == generation)
