@@ -12,7 +12,7 @@ from fastnn._core import kernels
 from fastnn._core.binding import Binding
 from fastnn._core.engine import Engine
 from fastnn._core.inference import Predictor, compute_row_losses
-from fastnn._core.plan import BATCH_CHUNK, ROW_BLOCK, choose_chunk, choose_n_threads, make_plan
+from fastnn._core.plan import BATCH_CHUNK, PREDICTED_ROWS, choose_chunk, choose_n_threads, make_plan
 from fastnn._core.plan_structs import LayerShape, Plan
 from fastnn._core.updates import limit_column_norms, update_arena
 from fastnn._parameters import count_elements, list_widths
@@ -236,12 +236,12 @@ class PredictorPool:
         return finite
 
     def _choose_n_threads(self, shapes, n_rows: int, n_threads: int | None) -> int:
-        if n_rows <= ROW_BLOCK:  # before the system is asked for its CPUs, which takes a while
+        if n_rows <= PREDICTED_ROWS:  # before the system is asked for its CPUs, which takes a while
             return 1
         if n_threads is None:
             available = _threads.count_available()
             n_threads = choose_n_threads(shapes, n_rows // EXPLICIT_FACTOR, available)
-        return min(n_threads, -(-n_rows // ROW_BLOCK))
+        return min(n_threads, -(-n_rows // PREDICTED_ROWS))
 
     def make(self, shapes, n_threads: int, packed: bool) -> tuple[Binding, Predictor]:
         """A predictor for up to `n_threads` threads, and the binding that holds its weights."""
@@ -250,7 +250,7 @@ class PredictorPool:
 
         def bind(packed):
             weights = self._parameters.arrays
-            return Binding(plan, weights, None, ROW_BLOCK, packed=packed, training=False)
+            return Binding(plan, weights, None, PREDICTED_ROWS, packed=packed, training=False)
 
         bindings = [bind(packed)]
         for _ in range(n_threads - 1):
@@ -258,7 +258,7 @@ class PredictorPool:
             bindings[-1].share_weights(bindings[0])
         if self._frozen:
             bindings[0].pack()
-        return bindings[0], Predictor(bindings, ROW_BLOCK, looks_for_nan=self._frozen)
+        return bindings[0], Predictor(bindings, PREDICTED_ROWS, looks_for_nan=self._frozen)
 
 
 def score(scores: np.ndarray, loss, labels, targets, weights=None) -> dict[str, float]:

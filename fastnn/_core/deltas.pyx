@@ -62,25 +62,25 @@ cdef void backward_input_block(const Kernels *kernels, const Layer *layer,
     cdef Py_ssize_t block, rows, panel, first, width, stride, start
     for block from row_start <= block < row_stop by layer.row_block:
         rows = min(layer.row_block, row_stop - block)
-        for panel in range(layer.n_transposed_panels):
-            first = layer.transposed_panels[panel]
-            if first < input_start or first >= input_stop:
-                continue
-            width = layer.transposed_panels[panel + 1] - first
-            stride = panel_stride(layer, width)
-            wt = <const real *>layer.weight_transposed + first * layer.n_out
-            dx = <real *>before.delta + block * before.stride + first
-            gate = <const real *>before.source + block * before.stride + first
-            for start from 0 <= start < layer.n_out by layer.transposed_chunk:
-                last = start + layer.transposed_chunk >= layer.n_out
+        for start from 0 <= start < layer.n_out by layer.transposed_chunk:
+            last = start + layer.transposed_chunk >= layer.n_out
+            for panel in range(layer.n_transposed_panels):
+                first = layer.transposed_panels[panel]
+                if first < input_start or first >= input_stop:
+                    continue
+                width = layer.transposed_panels[panel + 1] - first
+                stride = panel_stride(layer, width)
+                wt = <const real *>layer.weight_transposed + first * layer.n_out
+                dx = <real *>before.delta + block * before.stride + first
+                gate = <const real *>before.source + block * before.stride + first
                 multiply_rows(kernels, delta_rows + block, start,
                               min(layer.transposed_chunk, layer.n_out - start),
                               wt + start * stride, stride, rows, width, dx, before.stride,
                               start > 0, <const real *>NULL, False,
                               gate if last and before.activation == FNN_ACTIVATION_RELU
                               else <const real *>NULL)
-            if not (is_inlined(before.activation) or before.rowwise):
-                differentiate(kernels, before, block, rows, first, width, dx)
+                if last and not (is_inlined(before.activation) or before.rowwise):
+                    differentiate(kernels, before, block, rows, first, width, dx)
         if before.rowwise:
             differentiate(kernels, before, block, rows, 0, before.n_out, dx)
 

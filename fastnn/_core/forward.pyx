@@ -32,25 +32,6 @@ cdef void multiply_chunk(const Kernels *kernels, const Layer *layer,
                   <const real *>NULL)
 
 
-cdef void multiply_panel(const Kernels *kernels, const Layer *layer,
-                         const real *const *x_rows, Py_ssize_t rows, Py_ssize_t panel,
-                         real *z) noexcept nogil:
-    """z = x W[:, panel] + b[panel], with ReLU where the layer has it."""
-    cdef Py_ssize_t start, first = layer.panels[panel], width = layer.panels[panel + 1] - first
-    cdef const real *w = <const real *>layer.weight
-    if rows == 1:
-        w += first * layer.n_in if layer.packed else first
-        multiply_row(kernels, x_rows[0], layer.n_in, layer.chunk, w,
-                     panel_stride(layer, width) if layer.packed else layer.n_out, width, z,
-                     <const real *>NULL if layer.bias == NULL
-                     else <const real *>layer.bias + first,
-                     layer.activation == FNN_ACTIVATION_RELU)
-        return
-    for start from 0 <= start < layer.n_in by layer.chunk:
-        multiply_chunk(kernels, layer, x_rows, rows, panel, start, z, start > 0,
-                       start + layer.chunk >= layer.n_in)
-
-
 cdef void activate(const Kernels *kernels, const Layer *layer, Py_ssize_t row,
                    Py_ssize_t rows, Py_ssize_t column, Py_ssize_t columns,
                    const real *tag) noexcept nogil:
@@ -63,24 +44,67 @@ cdef void activate(const Kernels *kernels, const Layer *layer, Py_ssize_t row,
                        <real *>layer.output + offset, layer.stride, rows, columns, coefficients)
 
 
-cdef void forward_block(const Kernels *kernels, const Layer *layer,
-                        const real *const *x_rows, Py_ssize_t row_start, Py_ssize_t row_stop,
-                        Py_ssize_t column_start, Py_ssize_t column_stop) noexcept nogil:
-    """a[rows, columns] = f(x[rows] W[:, columns] + b[columns])."""
-    cdef Py_ssize_t block, rows, panel, first
-    cdef real *z
-    for block from row_start <= block < row_stop by layer.row_block:
-        rows = min(layer.row_block, row_stop - block)
+cdef void activate_panel(const Kernels *kernels, const Layer *layer, Py_ssize_t row,
+                         Py_ssize_t rows, Py_ssize_t panel, const real *tag) noexcept nogil:
+    """The same for one panel, where neither the tile has done it nor it takes whole rows."""
+    cdef Py_ssize_t first = layer.panels[panel]
+    if not (is_inlined(layer.activation) or layer.rowwise):
+        activate(kernels, layer, row, rows, first, layer.panels[panel + 1] - first, tag)
+
+
+cdef void forward_row(const Kernels *kernels, const Layer *layer, const real *x, Py_ssize_t row,
+                      Py_ssize_t column_start, Py_ssize_t column_stop) noexcept nogil:
+    """a[row, columns] = f(x W[:, columns] + b[columns])."""
+    cdef Py_ssize_t panel, first, width
+    cdef const real *w
+    for panel in range(layer.n_panels):
+        first = layer.panels[panel]
+        if first < column_start or first >= column_stop:
+            continue
+        width = layer.panels[panel + 1] - first
+        w = <const real *>layer.weight
+        w += first * layer.n_in if layer.packed else first
+        multiply_row(kernels, x, layer.n_in, layer.chunk, w,
+                     panel_stride(layer, width) if layer.packed else layer.n_out, width,
+                     <real *>layer.source + row * layer.stride + first,
+                     <const real *>NULL if layer.bias == NULL
+                     else <const real *>layer.bias + first,
+                     layer.activation == FNN_ACTIVATION_RELU)
+        activate_panel(kernels, layer, row, 1, panel, x)
+
+
+cdef void forward_rows(const Kernels *kernels, const Layer *layer, const real *const *x_rows,
+                       Py_ssize_t block, Py_ssize_t rows, Py_ssize_t column_start,
+                       Py_ssize_t column_stop) noexcept nogil:
+    """The same for some rows, chunk by chunk: one of all rows stays in cache while panels pass."""
+    cdef Py_ssize_t start, panel, first
+    cdef bint last
+    cdef real *z = <real *>layer.source + block * layer.stride
+    for start from 0 <= start < layer.n_in by layer.chunk:
+        last = start + layer.chunk >= layer.n_in
         for panel in range(layer.n_panels):
             first = layer.panels[panel]
             if first < column_start or first >= column_stop:
                 continue
-            z = <real *>layer.source + block * layer.stride + first
-            multiply_panel(kernels, layer, x_rows + block, rows, panel, z)
-            if not (is_inlined(layer.activation) or layer.rowwise):
-                activate(kernels, layer, block, rows, first, layer.panels[panel + 1] - first, z)
+            multiply_chunk(kernels, layer, x_rows + block, rows, panel, start, z + first,
+                           start > 0, last)
+            if last:
+                activate_panel(kernels, layer, block, rows, panel, z)
+
+
+cdef void forward_block(const Kernels *kernels, const Layer *layer,
+                        const real *const *x_rows, Py_ssize_t row_start, Py_ssize_t row_stop,
+                        Py_ssize_t column_start, Py_ssize_t column_stop) noexcept nogil:
+    """a[rows, columns] = f(x[rows] W[:, columns] + b[columns])."""
+    cdef Py_ssize_t block, rows
+    for block from row_start <= block < row_stop by layer.row_block:
+        rows = min(layer.row_block, row_stop - block)
+        if rows == 1:
+            forward_row(kernels, layer, x_rows[block], block, column_start, column_stop)
+        else:
+            forward_rows(kernels, layer, x_rows, block, rows, column_start, column_stop)
         if layer.rowwise:
-            activate(kernels, layer, block, rows, 0, layer.n_out, z)
+            activate(kernels, layer, block, rows, 0, layer.n_out, x_rows[block])
 
 
 cdef void forward_blas(const Kernels *kernels, const Layer *layer, const real *x,

@@ -29,29 +29,40 @@ from fastnn._core.structs cimport UPDATE_BLOCKED, UPDATE_FUSED, panel_stride
 cdef void weight_block(const Step *step, const Layer *layer, const real *const *x_rows,
                        Py_ssize_t input_start, Py_ssize_t input_stop, Py_ssize_t column_start,
                        Py_ssize_t column_stop) noexcept nogil:
-    """The gradient of W[inputs, columns] and the update, or the gradient alone."""
-    cdef Py_ssize_t panel, first, width, stride, offset
-    cdef Py_ssize_t rows = input_stop - input_start
+    """The gradient of W[inputs, columns] and the update, or the gradient alone.
+
+    The columns of x that a block of inputs needs stay in cache while the panels pass by.
+    """
+    cdef Py_ssize_t panel, first, block
+    for block from input_start <= block < input_stop by layer.input_block:
+        for panel in range(layer.n_panels):
+            first = layer.panels[panel]
+            if column_start <= first < column_stop:
+                weight_panel(step, layer, x_rows, block,
+                             min(layer.input_block, input_stop - block), first,
+                             layer.panels[panel + 1] - first)
+
+
+cdef void weight_panel(const Step *step, const Layer *layer, const real *const *x_rows,
+                       Py_ssize_t input_start, Py_ssize_t rows, Py_ssize_t first,
+                       Py_ssize_t width) noexcept nogil:
+    """The same for some rows of one panel."""
+    cdef Py_ssize_t stride = panel_stride(layer, width) if layer.packed else layer.n_out
+    cdef Py_ssize_t offset = first * layer.n_in if layer.packed else first
     cdef real *gradient
-    for panel in range(layer.n_panels):
-        first = layer.panels[panel]
-        if first < column_start or first >= column_stop:
-            continue
-        width = layer.panels[panel + 1] - first
-        stride = panel_stride(layer, width) if layer.packed else layer.n_out
-        offset = (first * layer.n_in if layer.packed else first) + input_start * stride
-        if step.update == UPDATE_FUSED:
-            multiply_panel(step, layer, x_rows, input_start, rows, first, width,
-                           <real *>layer.weight + offset, stride,
-                           <real>-step.coefficients.rate, <real>step.coefficients.keep)
-        elif step.update == UPDATE_BLOCKED:
-            update_panel(step, layer, x_rows, input_start, rows, first, width, offset, stride)
-        else:
-            gradient = <real *>layer.weight_grad + input_start * layer.n_out + first
-            multiply_panel(step, layer, x_rows, input_start, rows, first, width, gradient,
-                           layer.n_out, <real>1, <real>0)
-            penalise_block(step, layer, <const real *>layer.weight + offset, stride, gradient,
-                           rows, width)
+    offset += input_start * stride
+    if step.update == UPDATE_FUSED:
+        multiply_panel(step, layer, x_rows, input_start, rows, first, width,
+                       <real *>layer.weight + offset, stride,
+                       <real>-step.coefficients.rate, <real>step.coefficients.keep)
+    elif step.update == UPDATE_BLOCKED:
+        update_panel(step, layer, x_rows, input_start, rows, first, width, offset, stride)
+    else:
+        gradient = <real *>layer.weight_grad + input_start * layer.n_out + first
+        multiply_panel(step, layer, x_rows, input_start, rows, first, width, gradient,
+                       layer.n_out, <real>1, <real>0)
+        penalise_block(step, layer, <const real *>layer.weight + offset, stride, gradient,
+                       rows, width)
 
 
 cdef void multiply_panel(const Step *step, const Layer *layer, const real *const *x_rows,

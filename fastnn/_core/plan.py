@@ -44,14 +44,18 @@ BATCH_CHUNK = 512
 # BLAS_MIN_SIZE: there what the own tile reads again and again leaves the second-level cache.
 BLAS_MIN_WIDTH = 2048
 BLAS_MIN_SIZE = 1 << 21
-# Most rows that pass by the panels of W together, and through all layers in prediction: 20 tiles.
-ROW_BLOCK = 120
+# Most rows that pass by the panels of W together, a chunk of them in half the second-level cache.
+ROW_BLOCK = 480
+# Rows that pass through all layers together in prediction: 20 tiles.
+PREDICTED_ROWS = 120
+# Numbers of the batch that stay in the second-level cache, half of it, while the panels of dW pass by.
+INPUT_BLOCK_SIZE = 1 << 17
 # Rows of W whose gradient is computed, then handed to the optimizer: with the widest panel 12 KiB.
 UPDATE_BLOCK = 48
 # Below this many weights all threads read the whole matrix rather than exchange partial sums.
 MIN_OWNED_WEIGHTS = 1 << 15
 # Floating-point operations of a step below which a second thread costs more than it brings.
-MIN_FLOPS_PER_STEP = 4_000_000
+MIN_FLOPS_PER_STEP = 2_000_000
 
 
 def choose_panels(n: int, vector_width: int, panel_width: int) -> tuple[int, ...]:
@@ -69,6 +73,11 @@ def choose_chunk(n: int) -> int:
 def choose_row_block(n_rows: int) -> int:
     """Rows of a block, all nearly alike: 128 rows are 64 + 64, as 8 are hardly worth reading W."""
     return -(-n_rows // -(-n_rows // ROW_BLOCK))
+
+
+def choose_input_block(n_rows: int) -> int:
+    """Columns of a batch that dW is computed from together: whole blocks of updates."""
+    return max(1, INPUT_BLOCK_SIZE // n_rows // UPDATE_BLOCK) * UPDATE_BLOCK
 
 
 def choose_stride(n: int, itemsize: int) -> int:

@@ -64,6 +64,7 @@ ctypedef struct Layer:
     Py_ssize_t vector_width
     Py_ssize_t chunk, transposed_chunk, batch_chunk  # terms of one chain: over n_in, n_out, rows
     Py_ssize_t row_block   # rows that stay in cache while the panels of W pass by
+    Py_ssize_t input_block  # rows of W whose gradient is computed while their columns of x stay
     Py_ssize_t blas_block  # columns of one call of BLAS
     Py_ssize_t update_block  # rows of dW that are computed, then handed to the optimizer
     Py_ssize_t n_panels, n_transposed_panels
