@@ -31,8 +31,10 @@
  * which costs nothing only if the compiler sees through it. */
 #if defined(_MSC_VER) && !defined(__clang__)
 #define FNN_INLINE static __forceinline
+#define FNN_PREFETCH(p) ((void)(p))
 #else
 #define FNN_INLINE static inline __attribute__((always_inline))
+#define FNN_PREFETCH(p) __builtin_prefetch(p, 1) /* to be written */
 #endif
 
 /* The vector vocabulary, one inline function each per ISA and dtype. A vec holds V_WIDTH reals.

@@ -114,11 +114,9 @@ class Training:
         self._binding, self._engine = _programs.make_trainer(
             net._parameters, plans, net.loss, net._merged, self.optimizer, packed
         )
+        arrays = (data.X, data.labels, data.targets, data.weights)
         self._engine.load_data(
-            data.X,
-            data.labels,
-            data.targets,
-            data.weights,
+            *arrays,
             rows=net._take_epoch_rows(data),
             batch_size=self._batch_size,
             seed=net.seed,
@@ -309,8 +307,8 @@ class Training:
         return error
 
     def _copy_state(self, rows: list) -> _State:
-        net, optimizer = self.net, self.optimizer
-        return _State(self.position, net._copy_state(), optimizer.state_dict(), len(rows))
+        state = self.optimizer.state_dict()
+        return _State(self.position, self.net._copy_state(), state, len(rows))
 
     def _restore_state(self, state: _State, rows: list) -> None:
         self._count_steps(state.position - self.position)

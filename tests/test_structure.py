@@ -50,6 +50,7 @@ PYTHON_ROWS = [
     ["_atomic", "_validate", "_version", "_access", "_fixed", "_progress"],
     ["_core.probes"],
     ["_core.frozen"],
+    ["_core.helpers"],
     ["_core.engine", "_core.inference", "_core.updates"],
     ["_core.worker", "_core.explicit", "_core.layer_plan"],
     ["_core.phase_lists", "_core.binding"],
@@ -57,7 +58,7 @@ PYTHON_ROWS = [
     ["_core.phase_order"],
     ["_core.plan_structs", "_core.transforms", "_core.clipping", "_core.max_norm"],
     ["_core.forward", "_core.deltas", "_core.gradients"],
-    ["_core.structs", "_core.barriers"],
+    ["_core.structs", "_core.barriers", "_core.epoch_rows"],
     ["_core.kernels"],
     ["_core.fastnn"],
     ["_core.__init__"],
@@ -139,6 +140,7 @@ def test_one_file_declares_the_core_to_cython():
     declaring = [path.name for path in PYTHON_FILES if '"fastnn.h"' in path.read_text()]
     assert declaring == ["fastnn.pxd"]
     names = r"kernels_f|loss_args_f|loss_settings|coefficients|mask\b|barrier|wait|count|has_|read_"
+    names += "|desk|set_state|change_state|await_"  # helpers.h
     calling = re.compile(rf"\bfnn_(?!{names})\w+")
     for path in PYTHON_FILES:
         if path.suffix == ".pyx" and path.name != "kernels.pyx":

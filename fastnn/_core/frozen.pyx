@@ -16,35 +16,53 @@ from cpython.buffer cimport (
 )
 from libc.stdint cimport uintptr_t
 
-from fastnn._core.inference cimport Predictor
+from fastnn._core.helpers cimport Helper
+from fastnn._core.inference cimport Predictor, Request, predict_share
+
+cdef extern from "threads.h" nogil:
+    double fnn_read_clock()
+
+cdef enum:
+    MAX_HELPERS = 7
+cdef double BURST_SECONDS = 2e-4  # between two calls: as long as a helper spins
+
+N_HELPERS = MAX_HELPERS  # at most
 
 cdef object ndarray = np.ndarray
 cdef object empty = np.empty
 
 
 cdef class FrozenPredictor:
-    """Scores of few rows by one thread that keeps the GIL; more rows are handed on.
+    """Scores of few rows by a thread that keeps the GIL; more rows are handed on.
 
     Parameters
     ----------
     predictor : Predictor
-        Of one thread, with packed weights.
+        With packed weights; of one thread more than there are helpers.
+    helpers : list of Helper
+        Who share the work where calls follow each other within BURST_SECONDS.
     n_in, n_out : int
     dtype : numpy.dtype
     check : callable
         Turns any X into a finite matrix that can be used as it lies, or raises.
     run_many : callable
         ``run_many(X, out)`` for more than `max_rows` rows; False where X is not finite.
-    max_rows : int
+    max_rows, min_shared_rows : int
+        From the latter on, it is worth sharing a call.
     """
 
     cdef Predictor predictor
-    cdef Py_ssize_t n_in, n_out, max_rows, itemsize
+    cdef list helpers
+    cdef double last_call
+    cdef Py_ssize_t n_in, n_out, max_rows, min_shared_rows, itemsize
     cdef char format
     cdef object dtype, check, run_many
 
-    def __init__(self, Predictor predictor, n_in, n_out, dtype, check, run_many, max_rows):
+    def __init__(self, Predictor predictor, helpers, n_in, n_out, dtype, check, run_many, max_rows,
+                 min_shared_rows):
         self.predictor = predictor
+        self.helpers = helpers
+        self.min_shared_rows = min_shared_rows
         self.n_in = n_in
         self.n_out = n_out
         self.dtype = np.dtype(dtype)
@@ -70,8 +88,11 @@ cdef class FrozenPredictor:
                 finite = self.run_many(X, out)
             else:
                 PyObject_GetBuffer(out, &z, PyBUF_STRIDES | PyBUF_WRITABLE)
-                self.predictor.predict(<const char *>x.buf, x.strides[0], x.shape[0],
-                                       <char *>z.buf, self.n_out)
+                if x.shape[0] < self.min_shared_rows:
+                    self.aim(&x, &z, 1)
+                    predict_share(&self.predictor.request, 0)
+                else:
+                    self.share(&x, &z)
                 finite = not self.predictor.request.nonfinite
                 PyBuffer_Release(&z)
         finally:
@@ -79,6 +100,31 @@ cdef class FrozenPredictor:
         if not finite:
             self.check(X)  # which says where
         return out
+
+    cdef void aim(self, const Py_buffer *x, const Py_buffer *z, int n_threads):
+        self.predictor.aim(<const char *>x.buf, x.strides[0], x.shape[0], <char *>z.buf,
+                           self.n_out, n_threads)
+
+    cdef share(self, const Py_buffer *x, const Py_buffer *z):
+        """A share for each helper, where calls follow each other quickly; this thread's are those
+        of the ones asleep. It keeps the GIL: nobody else has work for them meanwhile."""
+        cdef Request *request = &self.predictor.request
+        cdef bint in_burst = fnn_read_clock() - self.last_call < BURST_SECONDS
+        cdef bint posted[MAX_HELPERS]
+        cdef int i, n = len(self.helpers)
+        self.aim(x, z, 1 + n)
+        for i in range(n):
+            posted[i] = in_burst and (<Helper>self.helpers[i]).post(request, i + 1)
+        predict_share(request, 0)
+        for i in range(n):
+            if posted[i]:
+                (<Helper>self.helpers[i]).finish()
+            else:
+                predict_share(request, i + 1)
+        for i in range(n):
+            if in_burst and not posted[i]:
+                (<Helper>self.helpers[i]).call()
+        self.last_call = fnn_read_clock()
 
     cdef bint is_usable(self, X) except -1:
         """Whether X is a matrix of the network's width and dtype, rows contiguous."""

@@ -11,17 +11,21 @@ ctypedef struct Request:
     const char *x
     char *out
     Py_ssize_t x_row_bytes, out_row_bytes, out_stride
-    Py_ssize_t n_rows, block, n_layers, n_threads
+    Py_ssize_t n_rows, block, n_layers, n_threads  # a block of rows passes through all layers
     Layer *layers[MAX_THREADS]   # with scratch of their own
     void **x_rows[MAX_THREADS]        # (block) pointers
+    bint is_f32
     bint looks_for_nan                # or infinity in x; a block that has any is not filled
     bint wrong_team, nonfinite        # what came of the call
 
 
 cdef class Predictor:
     cdef Request request
-    cdef bint is_f32
     cdef object bindings, x_rows
+    cdef Py_ssize_t block
 
-    cdef void predict(self, const char *x, Py_ssize_t x_row_bytes, Py_ssize_t n_rows, char *out,
-                      Py_ssize_t out_stride) noexcept nogil
+    cdef void aim(self, const char *x, Py_ssize_t x_row_bytes, Py_ssize_t n_rows, char *out,
+                  Py_ssize_t out_stride, int n_threads) noexcept nogil
+
+
+cdef void predict_share(Request *request, int thread) noexcept nogil

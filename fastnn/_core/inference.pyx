@@ -73,13 +73,20 @@ cdef void predict_rows(Request *request, int thread, const real *tag) noexcept n
     restore_float_state(float_state)
 
 
-cdef void predict_in_parallel(Request *request, const real *tag) noexcept nogil:
+cdef void predict_share(Request *request, int thread) noexcept nogil:
+    if request.is_f32:
+        predict_rows(request, thread, <const float *>NULL)
+    else:
+        predict_rows(request, thread, <const double *>NULL)
+
+
+cdef void predict_in_parallel(Request *request) noexcept nogil:
     if request.n_threads == 1:
-        predict_rows(request, 0, tag)
+        predict_share(request, 0)
         return
     with parallel(num_threads=request.n_threads):
         if fnn_count_team() == request.n_threads:
-            predict_rows(request, threadid(), tag)
+            predict_share(request, threadid())
         else:
             request.wrong_team = True
 
@@ -92,7 +99,7 @@ cdef class Predictor:
     bindings : list of Binding
         One per thread, each with scratch for `block` rows; the first holds the panels.
     block : int
-        Rows that pass through all layers together.
+        Most rows that pass through all layers together.
     looks_for_nan : bool
         Whether `run` refuses NaN and infinity; else x is known to be finite.
     """
@@ -102,11 +109,10 @@ cdef class Predictor:
         if len(bindings) > MAX_THREADS:
             raise ValueError(f"n_threads is {len(bindings)}, at most {MAX_THREADS} can predict")
         binding = bindings[0]
-        self.is_f32 = binding.is_f32
-        self.request.n_threads = len(bindings)
+        self.request.is_f32 = binding.is_f32
         self.bindings = bindings
+        self.block = block
         self.x_rows = [np.empty(block, dtype=np.uintp) for _ in bindings]
-        self.request.block = block
         self.request.looks_for_nan = looks_for_nan
         for i, binding in enumerate(bindings):
             self.request.kernels = &binding.kernels
@@ -114,26 +120,24 @@ cdef class Predictor:
             self.request.n_layers = binding.n_layers
             self.request.x_rows[i] = <void **>address(self.x_rows[i])
 
-    cdef void predict(self, const char *x, Py_ssize_t x_row_bytes, Py_ssize_t n_rows, char *out,
-                      Py_ssize_t out_stride) noexcept nogil:
-        """Fill `out` (n_rows, n_out), whose rows are `out_stride` elements apart.
+    cdef void aim(self, const char *x, Py_ssize_t x_row_bytes, Py_ssize_t n_rows, char *out,
+                  Py_ssize_t out_stride, int n_threads) noexcept nogil:
+        """Make `request` one of filling `out` (n_rows, n_out), rows `out_stride` elements apart.
 
-        Not filled, or not whole, where the request says `nonfinite`, or `wrong_team`: OpenMP gave
-        another number of threads than asked for.
+        What is not filled, or not whole, afterwards where it then says `nonfinite`, or
+        `wrong_team`: OpenMP gave another number of threads than asked for.
         """
         cdef Request *request = &self.request
         request.x = x
         request.x_row_bytes = x_row_bytes
         request.n_rows = n_rows
+        request.n_threads = n_threads
+        request.block = min(self.block, (n_rows + n_threads - 1) // n_threads)
         request.out = out
         request.out_stride = out_stride
-        request.out_row_bytes = out_stride * (sizeof(float) if self.is_f32 else sizeof(double))
+        request.out_row_bytes = out_stride * (sizeof(float) if request.is_f32 else sizeof(double))
         request.wrong_team = False
         request.nonfinite = False
-        if self.is_f32:
-            predict_in_parallel(request, <const float *>NULL)
-        else:
-            predict_in_parallel(request, <const double *>NULL)
 
     def run(self, x, out):
         """Fill `out` (n_rows, n_out), contiguous, with the last layer's output for x.
@@ -143,8 +147,10 @@ cdef class Predictor:
         cdef const char *source = <const char *>address(x)
         cdef char *target = <char *>address(out)
         cdef Py_ssize_t row_bytes = x.strides[0], n_rows = len(x), n_out = out.shape[1]
+        cdef int n_threads = len(self.bindings)
         with nogil:
-            self.predict(source, row_bytes, n_rows, target, n_out)
+            self.aim(source, row_bytes, n_rows, target, n_out, n_threads)
+            predict_in_parallel(&self.request)
         if self.request.wrong_team:
             raise RuntimeError(
                 f"OpenMP did not start {len(self.bindings)} threads; a limit such as "

@@ -48,7 +48,7 @@ BLAS_MIN_SIZE = 1 << 21
 ROW_BLOCK = 480
 # Rows that pass through all layers together in prediction: 20 tiles.
 PREDICTED_ROWS = 120
-# Numbers of the batch that stay in the second-level cache, half of it, while the panels of dW pass by.
+# Numbers of the batch that stay in cache, half of the second level, while the panels of dW pass.
 INPUT_BLOCK_SIZE = 1 << 17
 # Rows of W whose gradient is computed, then handed to the optimizer: with the widest panel 12 KiB.
 UPDATE_BLOCK = 48

@@ -12,6 +12,15 @@
 #include <time.h>
 #endif
 
+/* What a thread does while it spins. */
+static inline void fnn_relax(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("isb"); /* some ten cycles; most CPUs take `yield` for no operation */
+#endif
+}
+
 /* The barrier of a parallel region: every thread of it calls fnn_wait_for_all.
  *
  * On Linux a waiting thread spins for some hundred microseconds, and then sleeps in the kernel. To
@@ -38,14 +47,6 @@ typedef struct {
     _Alignas(64) atomic_int n_arrived;
     atomic_int n_asleep;
 } fnn_barrier;
-
-static inline void fnn_relax(void) {
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("isb"); /* some ten cycles; most CPUs take `yield` for no operation */
-#endif
-}
 
 static inline void fnn_wait_for_all(fnn_barrier *barrier, int n_threads) {
     const int generation = atomic_load_explicit(&barrier->generation, memory_order_relaxed);

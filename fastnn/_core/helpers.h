@@ -1,0 +1,57 @@
+/* helpers.h: handing a share of a short call to a thread that spins for it. */
+#ifndef FASTNN_HELPERS_H
+#define FASTNN_HELPERS_H
+
+#include "threads.h"
+
+/* What a helper is at. The helper itself goes from WAITING to ASLEEP, from POSTED to BUSY and from
+ * there to WAITING; whoever has work for it from ASLEEP to CALLED, and from WAITING to POSTED, and
+ * back where it has not begun. */
+enum { FNN_ASLEEP, FNN_CALLED, FNN_WAITING, FNN_POSTED, FNN_BUSY };
+
+#if defined(__GNUC__) && !defined(__STDC_NO_ATOMICS__)
+
+#include <stdatomic.h>
+
+typedef struct {
+    _Alignas(64) atomic_int state;
+    char rest[60]; /* nothing else shares its cache line */
+} fnn_desk;
+
+static inline void fnn_set_state(fnn_desk *desk, int state) { atomic_store(&desk->state, state); }
+
+/* Whether the state was `from`, and is `to` now. */
+static inline int fnn_change_state(fnn_desk *desk, int from, int to) {
+    return atomic_compare_exchange_strong(&desk->state, &from, to);
+}
+
+/* Whether the state is another within so many looks at it; 0: however long it takes. */
+static inline int fnn_await_change(fnn_desk *desk, int state, long n_looks) {
+    for (long i = 1; atomic_load_explicit(&desk->state, memory_order_acquire) == state; i++) {
+        if (i == n_looks) return 0;
+        fnn_relax();
+    }
+    return 1;
+}
+
+#else /* nobody ever helps */
+
+typedef struct {
+    int state;
+} fnn_desk;
+
+static inline void fnn_set_state(fnn_desk *desk, int state) { desk->state = state; }
+
+static inline int fnn_change_state(fnn_desk *desk, int from, int to) {
+    (void)desk, (void)from, (void)to;
+    return 0;
+}
+
+static inline int fnn_await_change(fnn_desk *desk, int state, long n_looks) {
+    (void)desk, (void)state, (void)n_looks;
+    return 0;
+}
+
+#endif
+
+#endif

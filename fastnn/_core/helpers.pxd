@@ -1,0 +1,19 @@
+# Threads that take a share of a short call, and those who have work for them.
+from fastnn._core.inference cimport Request
+
+cdef extern from "helpers.h" nogil:
+    ctypedef struct fnn_desk:
+        pass
+
+cdef class Helper:
+    cdef fnn_desk desk
+    cdef Request *request
+    cdef int share
+    cdef bint started, leaving
+    cdef readonly Py_ssize_t n_shares
+    cdef object bell, __weakref__
+
+    cdef bint await_share(self) noexcept nogil
+    cdef bint post(self, Request *request, int share) noexcept
+    cdef call(self)
+    cdef void finish(self) noexcept nogil
