@@ -67,6 +67,23 @@ def test_loss(isa, dtype, loss, rng):
                 check_loss(loss, output, labels, targets, 1 / (rows + 2), None)
 
 
+@pytest.mark.parametrize("cols", [1, 3, 16, 17, 64, 65, 100])
+def test_cross_entropy_of_a_row_does_not_depend_on_the_others(isa, dtype, cols, rng):
+    """Few columns are taken some rows at a time."""
+    loss = "softmax_cross_entropy"
+    output = (3 * rng.standard_normal((70, cols))).astype(dtype)
+    for labels, targets in make_targets(rng, loss, 70, cols, dtype):
+        check_loss(loss, output, labels, targets, 0.1, None)
+        delta, own = np.empty_like(output), np.empty_like(output)
+        found = probes.evaluate_loss(loss, output, delta, labels, targets, 0.1)
+        for start, stop in [(0, 1), (1, 17), (17, 19), (19, 70)]:
+            rows = slice(start, stop)
+            given = [None if one is None else one[rows] for one in (labels, targets)]
+            losses = probes.evaluate_loss(loss, output[rows], own[rows], *given, 0.1)
+            assert common.same_bits(losses, found[rows])
+        assert common.same_bits(own, delta)
+
+
 def test_cross_entropy_of_targets_of_any_sum(isa, dtype, rng):
     for cols in SIDES:
         output = (3 * rng.standard_normal((3, cols))).astype(dtype)

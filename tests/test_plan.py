@@ -373,6 +373,12 @@ def test_even_cuts(n, n_parts, unit):
     assert sizes.max() - sizes.min() < 2 * unit
 
 
+def test_every_thread_has_a_share_of_small_weight_gradients():
+    made = make(make_shapes([16, 64, 64, 26]), 64, n_threads=2)
+    shares = {phase.layer: phase.bounds for phase in made.backward if phase.kind == "weight"}
+    assert shares == {0: (0, 8, 16), 1: (0, 32, 64), 2: (0, 32, 64)}
+
+
 def test_small_steps_take_one_thread():
     assert plan.choose_n_threads(make_shapes([4, 32, 16, 3]), 32, 8) == 1
     assert plan.choose_n_threads(make_shapes([784, 512, 512, 10]), 128, 8) == 8

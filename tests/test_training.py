@@ -23,7 +23,7 @@ CASES = {
     "softmax inside": ((12, 16, 15, 5), "softmax", "mse", 63, 63, 0.5),
     "one row a step": ((7, 5, 3), "tanh", "softmax_cross_entropy", 10, 1, 0.1),
     "all rows a step": ((7, 15, 3), "tanh", "softmax_cross_entropy", 100, 1000, 0.5),
-    "many rows a step": ((7, 15, 3), "tanh", "mse", 1500, 700, 0.5),
+    "many rows a step": ((100, 15, 3), "tanh", "mse", 1500, 1000, 0.5),  # in blocks
     "one layer": ((63, 7), "tanh", "softmax_cross_entropy", 50, 16, 0.2),
 }
 WIDE = ((1030, 1100, 1024, 10), "tanh", "softmax_cross_entropy", 200, 96, 0.01)
