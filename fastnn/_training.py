@@ -158,7 +158,7 @@ class Training:
 
     @property
     def loss(self) -> float:
-        """Loss of the last step, without penalties."""
+        """Loss of the last step, without penalties; to be asked for during the fit."""
         start = (self.step - 1) * self._batch_size
         return self._engine.compute_loss(start, min(start + self._batch_size, self._n_rows))
 

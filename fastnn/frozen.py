@@ -7,16 +7,19 @@ import weakref
 import numpy as np
 
 from fastnn import _programs, _threads
+from fastnn._core import kernels
 from fastnn._core.frozen import N_HELPERS, FrozenPredictor
 from fastnn._core.helpers import Helper
 from fastnn._data import scale
 from fastnn._scaling import check_unscaled
 from fastnn._targets import decide, spread_probabilities
 
-# Rows times multiply-adds of a row up to which a call keeps the GIL: at most 140 µs of work.
-_SMALL_CALL = 1 << 23
-# From which on others help: some 10 µs.
-_SHARED_CALL = 1 << 19
+# Rows times multiply-adds of a row up to which a call keeps the GIL: some 20 µs of work.
+_SMALL_CALL = 1 << 20
+# The same for calls that others help with, by elements of a vector: at most 150 µs of work.
+_SMALL_SHARED_CALL = 1 << 19
+# From which on a share is worth handing over: some 5 µs.
+_SMALLEST_SHARE = 1 << 18
 
 
 class FrozenNetwork:
@@ -24,10 +27,10 @@ class FrozenNetwork:
 
     The weights are copied and laid out in panels once, and scratch is allocated once. Results have
     the bits of the network's own. Any number of threads may call at once: a call with few rows
-    keeps the GIL, one with many releases it and has scratch to itself. Calls of a few ten
-    microseconds that follow each other quickly are shared with up to ``n_threads - 1`` threads,
-    which sleep 0.2 ms after the last of them. It can be pickled and copied; nothing of the network
-    itself is kept.
+    keeps the GIL, one with many releases it and has scratch to itself. Calls of some ten
+    microseconds that follow each other quickly are shared with threads of the frozen network, up to
+    three and one less than ``n_threads``, which sleep 0.2 ms after the last of them. It can be
+    pickled and copied; nothing of the network itself is kept.
     """
 
     def __init__(self, net) -> None:
@@ -64,6 +67,7 @@ class FrozenNetwork:
         shapes = self._shapes[what]
         _, predictor = self._pool.make(shapes, 1 + len(self._helpers), packed=True)
         per_row = sum(shape.multiply_adds for shape in shapes)
+        vector_width = kernels.get_vector_width(self._dtype)
         return FrozenPredictor(
             predictor,
             self._helpers,
@@ -73,7 +77,8 @@ class FrozenNetwork:
             check=lambda X: self._check(X)[0],
             run_many=lambda X, out: self._pool.fill(X, shapes, self._n_threads, out),
             max_rows=_SMALL_CALL // per_row,
-            min_shared_rows=max(2, -(-_SHARED_CALL // per_row)),
+            max_shared_rows=vector_width * _SMALL_SHARED_CALL // per_row,
+            rows_per_share=-(-_SMALLEST_SHARE // per_row),
         )
 
     def forward(self, X, out: np.ndarray | None = None) -> np.ndarray:

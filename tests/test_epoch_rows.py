@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from common import make_classes, same_bits
+from common import THREADS, make_classes, same_bits
 
 import fastnn
 from fastnn import _fitting
@@ -29,7 +29,7 @@ def make_fit(rng, rows, weighted=False, targets=False, **options):
     return {"X": X, "y": y, "epochs": 2, "batch_size": 32, **options}
 
 
-@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("n_threads", THREADS[:2])
 def test_a_fit_has_the_bits_of_one_with_new_scratch(rng, n_threads):
     nets = [fastnn.Network([fastnn.Dense(5, "tanh"), fastnn.Dense(3)], n_features=12,
                            classes=range(3), n_threads=n_threads) for _ in range(2)]  # fmt: skip

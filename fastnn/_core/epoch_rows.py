@@ -10,7 +10,9 @@ import numpy as np
 
 
 class EpochRows:
-    """Scratch for the rows of an epoch; the last four are in its order.
+    """Scratch for the rows of an epoch; all arrays are in its order.
+
+    What a `Training` hands out of it is good until the network's next fit.
 
     Attributes
     ----------
@@ -35,4 +37,3 @@ class EpochRows:
     def reset(self) -> None:
         """As if no epoch had begun."""
         self.order[...] = np.arange(len(self.order))
-        self.losses[...] = 0

@@ -24,6 +24,7 @@ class FrozenPredictor:
         check: Callable[[Any], _Array],
         run_many: Callable[[_Array, _Array], Any],
         max_rows: int,
-        min_shared_rows: int,
+        max_shared_rows: int,
+        rows_per_share: int,
     ) -> None: ...
     def run(self, X: Any, out: _Array | None = None) -> _Array: ...

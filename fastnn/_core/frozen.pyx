@@ -23,7 +23,7 @@ cdef extern from "threads.h" nogil:
     double fnn_read_clock()
 
 cdef enum:
-    MAX_HELPERS = 7
+    MAX_HELPERS = 3  # more would wait for each other longer than they save
 cdef double BURST_SECONDS = 2e-4  # between two calls: as long as a helper spins
 
 N_HELPERS = MAX_HELPERS  # at most
@@ -47,22 +47,23 @@ cdef class FrozenPredictor:
         Turns any X into a finite matrix that can be used as it lies, or raises.
     run_many : callable
         ``run_many(X, out)`` for more than `max_rows` rows; False where X is not finite.
-    max_rows, min_shared_rows : int
-        From the latter on, it is worth sharing a call.
+    max_rows, max_shared_rows : int
+        Up to which a call is made here, alone and where it can be shared.
+    rows_per_share : int
+        At least.
     """
 
     cdef Predictor predictor
     cdef list helpers
     cdef double last_call
-    cdef Py_ssize_t n_in, n_out, max_rows, min_shared_rows, itemsize
+    cdef Py_ssize_t n_in, n_out, max_rows, max_shared_rows, rows_per_share, itemsize
     cdef char format
     cdef object dtype, check, run_many
 
     def __init__(self, Predictor predictor, helpers, n_in, n_out, dtype, check, run_many, max_rows,
-                 min_shared_rows):
+                 max_shared_rows, rows_per_share):
         self.predictor = predictor
         self.helpers = helpers
-        self.min_shared_rows = min_shared_rows
         self.n_in = n_in
         self.n_out = n_out
         self.dtype = np.dtype(dtype)
@@ -71,11 +72,13 @@ cdef class FrozenPredictor:
         self.check = check
         self.run_many = run_many
         self.max_rows = max_rows
+        self.max_shared_rows = max_shared_rows
+        self.rows_per_share = rows_per_share
 
     def run(self, X, out=None):
         """Scores (n_rows, n_out) of X, in `out` if given."""
         cdef Py_buffer x, z
-        cdef bint finite
+        cdef bint finite, shareable, in_burst
         if type(X) is not ndarray or not self.is_usable(X):
             X = self.check(X)
         PyObject_GetBuffer(X, &x, PyBUF_STRIDES)
@@ -84,47 +87,65 @@ cdef class FrozenPredictor:
                 out = empty((x.shape[0], self.n_out), self.dtype)
             else:
                 self.check_out(out, x.shape[0])
-            if x.shape[0] > self.max_rows:
+            shareable = self.is_shareable(x.shape[0])
+            in_burst = shareable and fnn_read_clock() - self.last_call < BURST_SECONDS
+            if x.shape[0] > (self.max_shared_rows if in_burst else self.max_rows):
                 finite = self.run_many(X, out)
             else:
                 PyObject_GetBuffer(out, &z, PyBUF_STRIDES | PyBUF_WRITABLE)
-                if x.shape[0] < self.min_shared_rows:
-                    self.aim(&x, &z, 1)
-                    predict_share(&self.predictor.request, 0)
-                else:
-                    self.share(&x, &z)
-                finite = not self.predictor.request.nonfinite
+                finite = self.run_here(&x, &z, in_burst)
                 PyBuffer_Release(&z)
+            if shareable:
+                self.last_call = fnn_read_clock()
+            if in_burst:
+                self.call_helpers()
         finally:
             PyBuffer_Release(&x)
         if not finite:
             self.check(X)  # which says where
         return out
 
-    cdef void aim(self, const Py_buffer *x, const Py_buffer *z, int n_threads):
-        self.predictor.aim(<const char *>x.buf, x.strides[0], x.shape[0], <char *>z.buf,
-                           self.n_out, n_threads)
+    cdef bint is_shareable(self, Py_ssize_t n_rows) noexcept:
+        return 2 * self.rows_per_share <= n_rows <= self.max_shared_rows and len(self.helpers) > 0
 
-    cdef share(self, const Py_buffer *x, const Py_buffer *z):
-        """A share for each helper, where calls follow each other quickly; this thread's are those
-        of the ones asleep. It keeps the GIL: nobody else has work for them meanwhile."""
+    cdef bint run_here(self, const Py_buffer *x, const Py_buffer *z, bint in_burst) noexcept:
+        """Fill z, in a burst with the helpers that are awake; False where x is not finite.
+
+        This thread keeps the GIL, so nobody else has work for them meanwhile.
+        """
         cdef Request *request = &self.predictor.request
-        cdef bint in_burst = fnn_read_clock() - self.last_call < BURST_SECONDS
         cdef bint posted[MAX_HELPERS]
-        cdef int i, n = len(self.helpers)
-        self.aim(x, z, 1 + n)
-        for i in range(n):
-            posted[i] = in_burst and (<Helper>self.helpers[i]).post(request, i + 1)
+        cdef Py_ssize_t i, n_shares = 1, n_posted = 0, n_helpers = len(self.helpers)
+        if in_burst:
+            for i in range(n_helpers):
+                n_shares += self.get_helper(i).is_awake()
+        n_shares = max(1, min(n_shares, x.shape[0] // self.rows_per_share))
+        self.predictor.aim(<const char *>x.buf, x.strides[0], x.shape[0], <char *>z.buf,
+                           self.n_out, n_shares)
+        for i in range(n_helpers):
+            posted[i] = n_posted + 1 < request.n_threads and self.get_helper(i).post(
+                request, n_posted + 1
+            )
+            n_posted += posted[i]
         predict_share(request, 0)
-        for i in range(n):
+        for i in range(n_posted + 1, request.n_threads):  # of helpers that have fallen asleep
+            predict_share(request, i)
+        for i in range(n_helpers):
+            if posted[i] and self.get_helper(i).take_back():
+                predict_share(request, self.get_helper(i).share)
+        for i in range(n_helpers):
             if posted[i]:
-                (<Helper>self.helpers[i]).finish()
-            else:
-                predict_share(request, i + 1)
-        for i in range(n):
-            if in_burst and not posted[i]:
-                (<Helper>self.helpers[i]).call()
-        self.last_call = fnn_read_clock()
+                self.get_helper(i).finish()
+        return not request.nonfinite
+
+    cdef inline Helper get_helper(self, Py_ssize_t i):
+        return <Helper>self.helpers[i]
+
+    cdef call_helpers(self):
+        """Have those awake for the next call that sleep. Last of all: a thread may start."""
+        cdef Py_ssize_t i
+        for i in range(len(self.helpers)):
+            self.get_helper(i).call()
 
     cdef bint is_usable(self, X) except -1:
         """Whether X is a matrix of the network's width and dtype, rows contiguous."""

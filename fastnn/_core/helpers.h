@@ -9,16 +9,24 @@
  * back where it has not begun. */
 enum { FNN_ASLEEP, FNN_CALLED, FNN_WAITING, FNN_POSTED, FNN_BUSY };
 
-#if defined(__GNUC__) && !defined(__STDC_NO_ATOMICS__)
+#if defined(__GNUC__) && !defined(_WIN32) && !defined(__STDC_NO_ATOMICS__)
 
+#include <sched.h>
 #include <stdatomic.h>
 
+enum { FNN_LOOKS_TO_YIELD = 1000 };
+
 typedef struct {
-    _Alignas(64) atomic_int state;
-    char rest[60]; /* nothing else shares its cache line */
+    char before[64]; /* nothing else shares the cache line of the state */
+    atomic_int state;
+    char behind[64];
 } fnn_desk;
 
 static inline void fnn_set_state(fnn_desk *desk, int state) { atomic_store(&desk->state, state); }
+
+static inline int fnn_has_state(fnn_desk *desk, int state) {
+    return atomic_load_explicit(&desk->state, memory_order_relaxed) == state;
+}
 
 /* Whether the state was `from`, and is `to` now. */
 static inline int fnn_change_state(fnn_desk *desk, int from, int to) {
@@ -30,6 +38,7 @@ static inline int fnn_await_change(fnn_desk *desk, int state, long n_looks) {
     for (long i = 1; atomic_load_explicit(&desk->state, memory_order_acquire) == state; i++) {
         if (i == n_looks) return 0;
         fnn_relax();
+        if (i % FNN_LOOKS_TO_YIELD == 0) sched_yield();
     }
     return 1;
 }
@@ -41,6 +50,11 @@ typedef struct {
 } fnn_desk;
 
 static inline void fnn_set_state(fnn_desk *desk, int state) { desk->state = state; }
+
+static inline int fnn_has_state(fnn_desk *desk, int state) {
+    (void)desk, (void)state;
+    return 0;
+}
 
 static inline int fnn_change_state(fnn_desk *desk, int from, int to) {
     (void)desk, (void)from, (void)to;

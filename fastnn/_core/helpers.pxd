@@ -9,11 +9,14 @@ cdef class Helper:
     cdef fnn_desk desk
     cdef Request *request
     cdef int share
-    cdef bint started, leaving
+    cdef readonly bint started
+    cdef bint leaving
     cdef readonly Py_ssize_t n_shares
     cdef object bell, __weakref__
 
     cdef bint await_share(self) noexcept nogil
+    cdef bint is_awake(self) noexcept
     cdef bint post(self, Request *request, int share) noexcept
+    cdef bint take_back(self) noexcept
+    cdef void finish(self) noexcept
     cdef call(self)
-    cdef void finish(self) noexcept nogil

@@ -1,8 +1,8 @@
 """Helpers: threads that take a share of a short call, and spin for the next one for a while.
 
 A call of some ten microseconds is too short to wake a sleeping thread for, which takes some fifty.
-So a helper spins after each share; after SPINS looks it falls asleep. Who finds it asleep does all
-of the work alone, and calls it for the next time where calls come in quick succession.
+So a helper spins after each share; after SPINS looks it falls asleep. Who finds it asleep does
+without, and calls it for the next time where calls come in quick succession.
 
 Results do not depend on who helps: the rows of a prediction are independent of each other.
 
@@ -10,8 +10,8 @@ Rejected: an OpenMP region in the calling thread. After it, a fork of the proces
 region of the child, and GCC's threads spin for some milliseconds after each region.
 """
 
+import _thread
 import os
-import threading
 import weakref
 
 from fastnn._core.inference cimport Request, predict_share
@@ -24,6 +24,7 @@ cdef extern from "helpers.h" nogil:
         FNN_POSTED
         FNN_BUSY
     void fnn_set_state(fnn_desk *desk, int state)
+    bint fnn_has_state(fnn_desk *desk, int state)
     bint fnn_change_state(fnn_desk *desk, int old, int new)
     bint fnn_await_change(fnn_desk *desk, int state, long n_looks)
 
@@ -51,8 +52,10 @@ cdef class Helper:
 
     Attributes
     ----------
+    started : bool
+        Whether there has been any need for the thread.
     n_shares : int
-        Done so far by the thread.
+        Done by it so far.
     """
 
     def __init__(self):
@@ -63,7 +66,7 @@ cdef class Helper:
         """As if there had never been one."""
         fnn_set_state(&self.desk, FNN_ASLEEP)
         self.started = False
-        self.bell = threading.Lock()  # released to wake the thread
+        self.bell = _thread.allocate_lock()  # released to wake the thread
         self.bell.acquire()
 
     def leave(self):
@@ -91,27 +94,31 @@ cdef class Helper:
             elif fnn_change_state(&self.desk, FNN_WAITING, FNN_ASLEEP):
                 return False
 
+    cdef bint is_awake(self) noexcept:
+        return fnn_has_state(&self.desk, FNN_WAITING)
+
     cdef bint post(self, Request *request, int share) noexcept:
-        """Hand over a share; False where the helper is not awake."""
+        """Hand over a share; False where the helper has just fallen asleep."""
         self.request = request
         self.share = share
         return fnn_change_state(&self.desk, FNN_WAITING, FNN_POSTED)
 
+    cdef bint take_back(self) noexcept:
+        """Whether the helper had not begun its share, and will not."""
+        return fnn_change_state(&self.desk, FNN_POSTED, FNN_WAITING)
+
+    cdef void finish(self) noexcept:
+        """Wait until the share that it has begun is done."""
+        fnn_await_change(&self.desk, FNN_BUSY, 0)
+
     cdef call(self):
-        """Have the helper awake for the next call."""
+        """Have the helper awake for the next call. Does not wait for a thread that starts."""
         if not fnn_change_state(&self.desk, FNN_ASLEEP, FNN_CALLED):
             return
-        self.bell.release()
         if not self.started:
             self.started = True
             try:
-                threading.Thread(target=self.serve, name="fastnn-helper", daemon=True).start()
-            except RuntimeError:  # no more threads to be had: callers do without
-                self.forget_thread()
-
-    cdef void finish(self) noexcept nogil:
-        """Wait until the share is done; do it, where the helper has not begun."""
-        if fnn_change_state(&self.desk, FNN_POSTED, FNN_WAITING):
-            predict_share(self.request, self.share)
-        else:
-            fnn_await_change(&self.desk, FNN_BUSY, 0)
+                _thread.start_new_thread(self.serve, ())
+            except RuntimeError:  # no more threads to be had: callers do without, from now on
+                return
+        self.bell.release()

@@ -124,6 +124,8 @@ cdef class Predictor:
                   Py_ssize_t out_stride, int n_threads) noexcept nogil:
         """Make `request` one of filling `out` (n_rows, n_out), rows `out_stride` elements apart.
 
+        By no more threads than there are blocks of rows.
+
         What is not filled, or not whole, afterwards where it then says `nonfinite`, or
         `wrong_team`: OpenMP gave another number of threads than asked for.
         """
@@ -131,8 +133,8 @@ cdef class Predictor:
         request.x = x
         request.x_row_bytes = x_row_bytes
         request.n_rows = n_rows
-        request.n_threads = n_threads
         request.block = min(self.block, (n_rows + n_threads - 1) // n_threads)
+        request.n_threads = min(n_threads, (n_rows + request.block - 1) // request.block)
         request.out = out
         request.out_stride = out_stride
         request.out_row_bytes = out_stride * (sizeof(float) if request.is_f32 else sizeof(double))

@@ -71,7 +71,7 @@ def choose_chunk(n: int) -> int:
 
 
 def choose_row_block(n_rows: int) -> int:
-    """Rows of a block, all nearly alike: 128 rows are 64 + 64, as 8 are hardly worth reading W."""
+    """Rows of a block, all nearly alike: 500 are 250 + 250, as 20 are hardly worth reading W."""
     return -(-n_rows // -(-n_rows // ROW_BLOCK))
 
 
