@@ -58,7 +58,7 @@ cdef class Helper:
         Done by it so far.
     """
 
-    def __init__(self):
+    def __cinit__(self):
         self.forget_thread()
         _helpers.add(self)
 
