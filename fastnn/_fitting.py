@@ -262,7 +262,6 @@ class Fitting:
         rows, self._epoch_rows = self._epoch_rows, None
         if rows is None or rows.settings != settings:
             rows = EpochRows(*settings)
-        rows.reset()
         if len(data.X) <= MAX_ROWS_KEPT:
             self._epoch_rows = rows
         return rows

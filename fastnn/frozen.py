@@ -65,20 +65,22 @@ class FrozenNetwork:
 
     def _make_predictor(self, what: str) -> FrozenPredictor:
         shapes = self._shapes[what]
-        _, predictor = self._pool.make(shapes, 1 + len(self._helpers), packed=True)
         per_row = sum(shape.multiply_adds for shape in shapes)
-        vector_width = kernels.get_vector_width(self._dtype)
+        rows_per_share = -(-_SMALLEST_SHARE // per_row)
+        max_shared_rows = kernels.get_vector_width(self._dtype) * _SMALL_SHARED_CALL // per_row
+        helpers = self._helpers if 2 * rows_per_share <= max_shared_rows else []
+        _, predictor = self._pool.make(shapes, 1 + len(helpers), packed=True)
         return FrozenPredictor(
             predictor,
-            self._helpers,
+            helpers,
             shapes[0].n_in,
             shapes[-1].n_out,
             self._dtype,
             check=lambda X: self._check(X)[0],
             run_many=lambda X, out: self._pool.fill(X, shapes, self._n_threads, out),
             max_rows=_SMALL_CALL // per_row,
-            max_shared_rows=vector_width * _SMALL_SHARED_CALL // per_row,
-            rows_per_share=-(-_SMALLEST_SHARE // per_row),
+            max_shared_rows=max_shared_rows,
+            rows_per_share=rows_per_share,
         )
 
     def forward(self, X, out: np.ndarray | None = None) -> np.ndarray:

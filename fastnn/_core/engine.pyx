@@ -130,6 +130,8 @@ cdef class Engine:
         if self.last_plan is not None:
             self.last = join_phases(self.last_plan)
         self.epoch_losses = rows.losses
+        if not shuffle:  # else each epoch begins by drawing an order
+            rows.order[...] = np.arange(n_rows)
         self.data = (x, labels, targets, weights, rows)
         self.step.seed = seed
         run.full = self.full.todo

@@ -33,7 +33,3 @@ class EpochRows:
         self.labels = np.empty(n_rows, dtype=np.int32)
         self.losses = np.empty(n_rows)
         self.weights = np.empty(n_rows) if has_weights else None
-
-    def reset(self) -> None:
-        """As if no epoch had begun."""
-        self.order[...] = np.arange(len(self.order))

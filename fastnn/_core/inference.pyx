@@ -11,6 +11,7 @@ from cython.parallel cimport parallel, threadid
 from libc.stdint cimport int32_t, uint64_t
 
 from fastnn._core import kernels as kernel_lists
+from fastnn._core.binding import list_rows
 
 from fastnn._core.binding cimport Binding, address
 from fastnn._core.fastnn cimport fnn_loss_settings
@@ -187,9 +188,7 @@ def compute_row_losses(const real[:, ::1] output, loss, settings, const int32_t[
     if labels is not None:
         label = &labels[0]
     else:
-        rows = np.asarray(targets).ctypes.data + targets.strides[0] * np.arange(
-            targets.shape[0], dtype=np.uintp
-        )
+        rows = list_rows(np.asarray(targets))
         target_rows = <const real *const *>address(rows)
     cdef uint64_t float_state
     with nogil:
