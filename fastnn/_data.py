@@ -24,6 +24,8 @@ class FitData:
     X, y, validation, sample_weight, class_weight
         As users hand them to `fit`.
     classes : ndarray or None
+    unread : bool
+        Nobody looks for NaN and infinity in X, before `look` is called.
 
     Attributes
     ----------
@@ -37,10 +39,10 @@ class FitData:
     """
 
     def __init__(
-        self, net, X, y, classes, validation, sample_weight=None, class_weight=None
+        self, net, X, y, classes, validation, sample_weight=None, class_weight=None, unread=False
     ) -> None:
-        self._net = net
-        X, own = net._check_unscaled(X)
+        self._net, self._unread = net, unread
+        X, own = net._check_unscaled(X, look=not unread)
         labels, targets, self.classes = net._check_y(y, len(X), classes)
         weights = _weights.as_weights(sample_weight, len(X))
         held_out = None
@@ -54,6 +56,11 @@ class FitData:
             held_out = self._check_validation(validation, X.shape[1])
         self.weights = _weights.combine(weights, class_weight, labels, self.classes)
         self._scale(X, own, labels, targets, held_out)
+
+    def look(self) -> None:
+        """Raise the ValueError that X deserves, where nobody has looked at it."""
+        if self._unread:
+            self._net._check_unscaled(self.X)
 
     def _check_validation(self, validation, n_features: int):
         if not isinstance(validation, (tuple, list)) or len(validation) != 2:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
-from fastnn import _programs, _restarts, _validate
+from fastnn import _programs, _restarts, _unread, _validate
 from fastnn._access import Access
-from fastnn._core.epoch_rows import EpochRows
 from fastnn._data import FitData, check_batch_size
 from fastnn._minimizing import Minimizing, check_minimizing
 from fastnn._penalties import Penalties
@@ -17,14 +17,11 @@ from fastnn.history import History
 from fastnn.optimizers import Optimizer, check_optimizer
 from fastnn.schedules import Schedule, check_momentum, check_schedule
 
-# Rows, up to which scratch for them is kept for the next fit: some 4 MB.
-MAX_ROWS_KEPT = 1 << 17
-
 
 class Fitting:
     """The part of `Network` that trains it."""
 
-    classes: Any
+    _classes: Any
     dtype: str
     history: History | None
     loss: Any
@@ -42,7 +39,20 @@ class Fitting:
     def _prepare_fitting(self) -> None:
         self._optimizer: Optimizer | None = None  # of the last fit, for partial_fit
         self._access = Access()
-        self._epoch_rows: EpochRows | None = None
+
+    @property
+    def classes(self):
+        """Labels in the order of the outputs, or None where they are not known."""
+        return self._classes
+
+    @classes.setter
+    def classes(self, classes) -> None:
+        if self._classes is not None:
+            raise AttributeError(
+                f"classes of the network is {self._classes.tolist()}, which its outputs stand for: "
+                "build a new network, with other classes"
+            )
+        self._classes = check_classes(classes, self.loss, self.n_outputs)
 
     def fit(
         self,
@@ -153,15 +163,17 @@ class Fitting:
             if isinstance(callback, MetricWatcher):
                 callback.check_validation(validation is not None)
         check_momentum(options["schedule"], optimizer)
-        data = FitData(self, X, y, self.classes, validation, sample_weight, class_weight)
+        unread = n_restarts == 1 and validation is None and not progress
+        unread = unread and _unread.is_better_unread(self, X, options)
+        data = FitData(self, X, y, self.classes, validation, sample_weight, class_weight, unread)
         if optimizer.whole_data:
             check_minimizing(self, len(data.X), options)
         self._access.begin_writing()
         try:
-            self._accept(data, options["optimizer"], options["batch_size"])
-
-            if n_restarts == 1:
-                return self._train(data, History(), progress, **options)
+            with _unread.undone_by_error(self, optimizer) if unread else contextlib.nullcontext():
+                self._accept(data, optimizer, options["batch_size"])
+                if n_restarts == 1:
+                    return self._train(data, History(), progress, **options)
 
             def train(net, optimizer, callbacks) -> History:
                 net._access.move_to_this_thread()
@@ -246,7 +258,7 @@ class Fitting:
         if self._parameters is None:
             self._build(data.X.shape[1])
         optimizer.bind(len(self._parameters.values), self.dtype)
-        self.classes = data.classes
+        self._classes = data.classes
         self.input_scaling, self.target_scaling = data.input_scaling, data.target_scaling
         self._stepper = None
 
@@ -255,16 +267,6 @@ class Fitting:
         kind = Minimizing if options["optimizer"].whole_data else Training
         kind(self, data, history, **options).run(progress)
         return history
-
-    def _take_epoch_rows(self, data: FitData) -> EpochRows:
-        """Scratch for these rows: that of the last fit, where it was for as many."""
-        settings = (len(data.X), data.targets is not None, data.weights is not None)
-        rows, self._epoch_rows = self._epoch_rows, None
-        if rows is None or rows.settings != settings:
-            rows = EpochRows(*settings)
-        if len(data.X) <= MAX_ROWS_KEPT:
-            self._epoch_rows = rows
-        return rows
 
     def _merge_classes(self, classes):
         """The network's classes, where `classes` agrees with them, or else these."""

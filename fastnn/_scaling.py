@@ -88,11 +88,16 @@ def check_target_kind(kind, loss) -> str | None:
     return kind
 
 
-def check_unscaled(X, name: str, dtype: str | None, n_features: int | None, n_threads: int | None):
-    """X as a checked matrix, and whether that is a copy; `dtype` None chooses one for scaling."""
+def check_unscaled(
+    X, name: str, dtype: str | None, n_features: int | None, n_threads: int | None, look=True
+):
+    """X as a checked matrix, and whether that is a copy; `dtype` None chooses one for scaling.
+
+    Without `look`, nobody looks for NaN and infinity.
+    """
 
     def find(array):
-        return find_nonfinite(array, n_threads)
+        return find_nonfinite(array, n_threads) if look else -1
 
     matrix = as_matrix(X, name, dtype or choose_dtype(X, name), n_features, find=find)
     return matrix, is_own(matrix, X)

@@ -32,11 +32,20 @@ class Stack(Fixed):
         self.layers = tuple(layers)
         self.dtype = _validate.check_choice("dtype", str(np.dtype(dtype)), ["float32", "float64"])
         self.seed = _validate.check_int("seed", seed, 0, 2**64 - 1)
-        self.n_threads = check_n_threads(n_threads)
+        self.n_threads = n_threads
         self.l1 = _validate.check_number("l1", l1, low=0)
         self.l2 = _validate.check_number("l2", l2, low=0)
         self._penalties = Penalties(self.layers, self.l1, self.l2)
         self._parameters: Parameters | None = None
+
+    @property
+    def n_threads(self) -> int | None:
+        """Threads of each call, or None: as many as pay. May be written."""
+        return self._n_threads
+
+    @n_threads.setter
+    def n_threads(self, n_threads: int | None) -> None:
+        self._n_threads = check_n_threads(n_threads)
 
     def _allocate(self, n_features: int, initialize: bool = True) -> None:
         """Make the parameters and show them to the layers; undone where an initializer fails."""

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnn import _programs, _threads
+from fastnn._core.epoch_rows import EpochRows
 from fastnn._progress import describe_row, make_bar
-from fastnn._validate import check_number
+from fastnn._rates import Rates
 from fastnn.divergence import (
     DivergenceError,
     DivergenceWarning,
@@ -79,8 +80,7 @@ class Training:
         self.epochs = epochs
         self.steps_per_epoch = -(-n_rows // batch_size)
         self.optimizer = optimizer
-        self._learning_rate: Any = getattr(optimizer, "learning_rate", None)
-        self._schedule = schedule
+        self._rates = Rates(optimizer, schedule, self.steps_per_epoch)
         self.settings = {
             "batch_size": batch_size,
             "rows": n_rows,
@@ -92,7 +92,7 @@ class Training:
         self._n_rows_before = len(history)
         history.stop_reason, history.converged = None, False
         self._n_rows, self._batch_size = n_rows, batch_size
-        self._validation = data.validation
+        self._validation, self._look_at_data = data.validation, data.look
         self.callbacks = sorted(callbacks, key=lambda callback: callback.comes_last)
         self.start = self.position = net._epoch * self.steps_per_epoch
         self._bind(data, shuffle)
@@ -115,9 +115,11 @@ class Training:
             net._parameters, plans, net.loss, net._merged, self.optimizer, packed
         )
         arrays = (data.X, data.labels, data.targets, data.weights)
+        shape = (len(data.X), data.targets is not None, data.weights is not None)
+        self._epoch_rows = EpochRows.take(*shape)
         self._engine.load_data(
             *arrays,
-            rows=net._take_epoch_rows(data),
+            rows=self._epoch_rows,
             batch_size=self._batch_size,
             seed=net.seed,
             shuffle=shuffle,
@@ -133,13 +135,11 @@ class Training:
 
     @property
     def learning_rate(self) -> Any:
-        return self._learning_rate
+        return self._rates.learning_rate
 
     @learning_rate.setter
     def learning_rate(self, rate: float) -> None:
-        if self._learning_rate is None:
-            raise ValueError(f"learning_rate was set to {rate!r}, but {self.optimizer!r} has none")
-        self._learning_rate = check_number("learning_rate", rate, low=0)
+        self._rates.write(rate)
 
     @property
     def n_epochs_done(self) -> int:
@@ -207,6 +207,7 @@ class Training:
         while self.n_epochs_done < self.epochs and self.history.stop_reason is None:
             rows = self._run_steps(self._choose_n_steps(watched))
             self._finish_epochs(rows, bar)
+        self._epoch_rows.keep()
 
     def _notify(self, event: str) -> None:
         for callback in self.callbacks:
@@ -264,7 +265,8 @@ class Training:
                 f"optimizer is now {optimizer!r}: a setting that decides what it keeps, or where "
                 "updates are made, was written during a fit; write it before"
             )
-        rates, momenta = self._list_rates(first, n_steps), self._list_momenta(first, n_steps)
+        steps = (first - self.start, n_steps)
+        rates, momenta = self._rates.list_rates(*steps), self._rates.list_momenta(*steps)
         table = optimizer.list_coefficients(n_steps, rates, momenta)
 
         def make_steps() -> bool:  # where Ctrl-C does not come in between
@@ -289,6 +291,11 @@ class Training:
         steps are made anew, and the last good one found by halving. Fits that do not diverge pay
         for a copy of the weights and a look at them in each call of the engine.
         """
+        try:
+            self._look_at_data()
+        except ValueError:
+            self._restore_state(before, rows)
+            raise
         n_good, n_bad = 0, self.position - before.position
         if self._is_finite():  # the next step was not made, as its loss was none
             return self._describe_divergence(self.position)
@@ -341,34 +348,10 @@ class Training:
                 "epoch": i,
                 **self.net._penalties.split(loss),
                 "seconds": seconds,
-                **self._describe_first_step(i),
+                **self._rates.describe(i * self.steps_per_epoch - self.start),
             }
             for i, (loss, seconds) in enumerate(self._engine.epochs_done, first)
         ]
-
-    def _list_rates(self, position: int, n_steps: int):
-        """Learning rates of steps: an array, or one number for all."""
-        if self._schedule is None:
-            return self.learning_rate
-        return self._schedule.rates(
-            position - self.start, n_steps, self.steps_per_epoch, self.learning_rate
-        )
-
-    def _list_momenta(self, position: int, n_steps: int):
-        """Momenta of steps where a schedule says, or None."""
-        if self._schedule is None:
-            return None
-        return self._schedule.momenta(position - self.start, n_steps, self.steps_per_epoch)
-
-    def _describe_first_step(self, epoch: int) -> dict[str, float]:
-        """What the schedule said to the first step of an epoch."""
-        momenta = self._list_momenta(epoch * self.steps_per_epoch, 1)
-        cycled = {} if momenta is None else {"momentum": float(momenta[0])}
-        return {"learning_rate": self._find_rate(epoch), **cycled}
-
-    def _find_rate(self, epoch: int, step: int = 0) -> float:
-        position = epoch * self.steps_per_epoch + step
-        return float(np.ravel(self._list_rates(position, 1))[0])
 
     def _describe_divergence(self, number: int) -> DivergenceError:
         """Of step `number`, counted over all epochs: which layer went wrong, and at what rate."""
@@ -376,7 +359,9 @@ class Training:
         n_rows = min(self._batch_size, self._n_rows - step * self._batch_size)
         outputs = [output[:n_rows] for output in self._binding.outputs]
         layer, found = find_culprit(self.net._parameters, self._slots, outputs)
-        return DivergenceError(epoch, step, layer, found, self._find_rate(epoch, step))
+        return DivergenceError(
+            epoch, step, layer, found, self._rates.find_rate(number - self.start)
+        )
 
     def _validate(self, X, labels, targets) -> dict[str, float]:
         net = self.net

@@ -73,6 +73,11 @@ def as_matrix(
     return matrix
 
 
+def is_matrix(X, dtype: str) -> bool:
+    """Whether `as_matrix` would return X itself, if it is finite and of the right shape."""
+    return type(X) is np.ndarray and X.ndim == 2 and _contiguous_already(X, _DTYPES[dtype])
+
+
 def nonfinite_position(array: np.ndarray) -> tuple[int, ...] | None:
     """Return the index of the first NaN or infinity of a contiguous float array, or None."""
     first = find_nonfinite(array.reshape(-1))
@@ -81,9 +86,13 @@ def nonfinite_position(array: np.ndarray) -> tuple[int, ...] | None:
     return tuple(int(i) for i in np.unravel_index(first, array.shape))
 
 
-def _contiguous(source, wanted):
+def _contiguous_already(source, wanted) -> bool:
     flags = source.flags
-    if source.dtype == wanted and flags.c_contiguous and flags.aligned:
+    return source.dtype == wanted and flags.c_contiguous and flags.aligned
+
+
+def _contiguous(source, wanted):
+    if _contiguous_already(source, wanted):
         return source
     with np.errstate(over="ignore"):  # an overflow becomes inf, reported by row and column
         return np.array(source, dtype=wanted, order="C")

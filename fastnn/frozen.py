@@ -8,7 +8,7 @@ import numpy as np
 
 from fastnn import _programs, _threads
 from fastnn._core import kernels
-from fastnn._core.frozen import N_HELPERS, FrozenPredictor
+from fastnn._core.frozen import N_HELPERS, FrozenPredictor, check_out
 from fastnn._core.helpers import Helper
 from fastnn._data import scale
 from fastnn._scaling import check_unscaled
@@ -111,11 +111,7 @@ class FrozenNetwork:
         probabilities = spread_probabilities(self._means.run(X), self._loss)
         if out is None:
             return probabilities
-        if out.shape != probabilities.shape or out.dtype != probabilities.dtype:
-            raise ValueError(
-                f"out has shape {out.shape} and dtype {out.dtype}; expected "
-                f"{probabilities.shape} and {probabilities.dtype}"
-            )
+        check_out(out, probabilities.shape, probabilities.dtype)
         out[...] = probabilities
         return out
 

@@ -89,7 +89,7 @@ class Network(Fitting, Stack):
         self.loss = check_loss(loss)
         self.n_outputs = [layer.units for layer in self.layers if layer.units][-1]
         self._merged = self.loss.check_output_activation(self.layers[-1].activation.name)
-        self.classes = check_classes(classes, self.loss, self.n_outputs)
+        self._classes = check_classes(classes, self.loss, self.n_outputs)
         self.scale_inputs = _scaling.check_kind("scale_inputs", scale_inputs)
         self.scale_targets = _scaling.check_target_kind(scale_targets, self.loss)
         self.input_scaling: _scaling.Scaling | None = None
@@ -185,12 +185,11 @@ class Network(Fitting, Stack):
 
     # --- checks --------------------------------------------------------------------------------
 
-    def _check_unscaled(self, X, name: str = "X", n_features: int | None = None):
+    def _check_unscaled(self, X, name: str = "X", n_features: int | None = None, look=True):
         """X as it came, and whether it is a copy; in float64 where scaling needs all its digits."""
-
         dtype = None if self.scale_inputs else self.dtype
         n_features = n_features or self.n_features
-        return _scaling.check_unscaled(X, name, dtype, n_features, self.n_threads)
+        return _scaling.check_unscaled(X, name, dtype, n_features, self.n_threads, look)
 
     def _check_input(self, X) -> np.ndarray:
         """X as the first layer takes it."""
@@ -247,7 +246,7 @@ class Network(Fitting, Stack):
         X, labels, targets, classes = self._encode(X, y)
         weights = _weights.as_weights(sample_weight, len(X), all_zero=True)
         self._build_for(X)
-        self.classes = classes
+        self._classes = classes
         if self._stepper is None or self._stepper.batch_size != len(X):
             self._stepper = _programs.Stepper(
                 self._parameters,

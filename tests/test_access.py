@@ -100,12 +100,29 @@ def test_an_optimizer_that_changes_its_state_in_a_fit_is_refused(name, value, da
     assert np.isfinite(net.parameter_vector).all()
 
 
-def test_F05_classes_that_were_written_are_checked(data):
+def test_F05_classes_that_are_written_are_checked(data):
     X, y = data
     net = make_network()
-    net.classes = np.arange(10**6)
-    with pytest.raises(ValueError, match="classes has 1000000 entries, expected 3"):
-        net.fit(X, y + 9 * 10**5)
+    with pytest.raises(ValueError, match="classes has 1000000 entries, but"):
+        net.classes = np.arange(10**6)
+    assert net.classes is None
+    net.classes = ["a", "b", "c"]
+    net.fit(X, np.array(["c", "b", "a"])[y], epochs=1)
+    for classes in (["b", "a", "c"], None):
+        with pytest.raises(AttributeError, match=r"of the network is \['a', 'b', 'c'\].*build"):
+            net.classes = classes
+    assert net.classes.tolist() == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("n_threads", "error"), [(0, ValueError), (1.5, TypeError), ("2", TypeError)]
+)
+def test_threads_that_are_written_are_checked(n_threads, error, data):
+    net = make_network()
+    with pytest.raises(error, match=r"^n_threads must be"):
+        net.n_threads = n_threads
+    assert net.n_threads is None
+    net.fit(*data, epochs=1)
 
 
 @pytest.mark.parametrize("watcher", [fastnn.EarlyStopping(), fastnn.ReduceOnPlateau()])

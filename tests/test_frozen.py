@@ -126,5 +126,7 @@ def test_probabilities_of_two_classes_check_out(rng):
     out = np.empty((4, 2), "float32")
     assert frozen.predict_proba(X, out) is out
     for wrong in (np.empty((4, 2), int), np.empty((3, 4, 2), "float32")):
-        with pytest.raises(ValueError, match=r"out has shape .*; expected \(4, 2\) and float32"):
+        with pytest.raises(
+            ValueError, match=r"out is .*, C-contiguous float32 array of shape \(4, 2\)"
+        ):
             frozen.predict_proba(X, wrong)

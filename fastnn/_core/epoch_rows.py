@@ -1,18 +1,26 @@
-"""What an epoch knows of its rows, in arrays that a network keeps from fit to fit.
+"""What an epoch knows of its rows, in arrays that a thread keeps from fit to fit.
 
 Rejected: new arrays for each fit. For small networks the system takes as long to hand out and clear
-the memory as a third of an epoch.
+the memory as a third of an epoch. Arrays that each network keeps: of many networks that are trained
+side by side, each would begin with new ones.
 """
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
+
+# Rows, up to which scratch for them is kept for the next fit: some 4 MB.
+MAX_ROWS_KEPT = 1 << 17
+
+_kept = threading.local()  # .rows: of the last fit that ended in this thread, and nobody's now
 
 
 class EpochRows:
     """Scratch for the rows of an epoch; all arrays are in its order.
 
-    What a `Training` hands out of it is good until the network's next fit.
+    What a `Training` hands out of it is good until the next fit.
 
     Attributes
     ----------
@@ -33,3 +41,15 @@ class EpochRows:
         self.labels = np.empty(n_rows, dtype=np.int32)
         self.losses = np.empty(n_rows)
         self.weights = np.empty(n_rows) if has_weights else None
+
+    @classmethod
+    def take(cls, n_rows: int, has_targets: bool, has_weights: bool) -> EpochRows:
+        """Those that this thread keeps, where they are such as are asked for, or new ones."""
+        rows, _kept.rows = getattr(_kept, "rows", None), None  # callbacks may fit another network
+        settings = (n_rows, has_targets, has_weights)
+        return rows if rows is not None and rows.settings == settings else cls(*settings)
+
+    def keep(self) -> None:
+        """Let the next fit of this thread have them: nobody uses them any more."""
+        if len(self.order) <= MAX_ROWS_KEPT:
+            _kept.rows = self

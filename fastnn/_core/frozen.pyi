@@ -12,6 +12,8 @@ _Array = NDArray[np.floating[Any]]
 
 N_HELPERS: int
 
+def check_out(out: Any, wanted: tuple[int, int], dtype: Any) -> None: ...
+
 @disjoint_base
 class FrozenPredictor:
     def __init__(

@@ -32,6 +32,17 @@ cdef object ndarray = np.ndarray
 cdef object empty = np.empty
 
 
+cpdef check_out(out, wanted, dtype):
+    """Refuse what is no array that results of the shape `wanted` can be written to."""
+    if (type(out) is not ndarray or out.shape != wanted or out.dtype != dtype
+            or not out.flags.carray):
+        found = f"{out.dtype} array of shape {out.shape}" if type(out) is ndarray else repr(out)
+        raise ValueError(
+            f"out is {found[:100]}; expected a writable, C-contiguous {dtype} array of shape "
+            f"{wanted}"
+        )
+
+
 cdef class FrozenPredictor:
     """Scores of few rows by a thread that keeps the GIL; more rows are handed on.
 
@@ -86,7 +97,7 @@ cdef class FrozenPredictor:
             if out is None:
                 out = empty((x.shape[0], self.n_out), self.dtype)
             else:
-                self.check_out(out, x.shape[0])
+                check_out(out, (x.shape[0], self.n_out), self.dtype)
             shareable = self.is_shareable(x.shape[0])
             in_burst = shareable and fnn_read_clock() - self.last_call < BURST_SECONDS
             if x.shape[0] > (self.max_shared_rows if in_burst else self.max_rows):
@@ -103,6 +114,7 @@ cdef class FrozenPredictor:
             PyBuffer_Release(&x)
         if not finite:
             self.check(X)  # which says where
+            return self.run(X, out)  # unless another thread has written to it meanwhile
         return out
 
     cdef bint is_shareable(self, Py_ssize_t n_rows) noexcept:
@@ -163,13 +175,3 @@ cdef class FrozenPredictor:
         )
         PyBuffer_Release(&x)
         return usable
-
-    cdef check_out(self, out, Py_ssize_t n_rows):
-        wanted = (n_rows, self.n_out)
-        if (type(out) is not ndarray or out.shape != wanted or out.dtype != self.dtype
-                or not out.flags.carray):
-            found = f"{out.dtype} array of shape {out.shape}" if type(out) is ndarray else repr(out)
-            raise ValueError(
-                f"out is {found[:100]}; expected a writable, C-contiguous {self.dtype} array of "
-                f"shape {wanted}"
-            )
