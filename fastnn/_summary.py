@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from fastnn import _programs
 from fastnn._parameters import list_widths
+from fastnn._timing import time_phases
 
 
 def summarize(net) -> str:
@@ -16,3 +18,11 @@ def summarize(net) -> str:
         lines.append(f"{i:<8}{shape:>16}  {what:<12}{size:>12,}")
     lines.append(f"{len(net.parameter_vector):,} parameters, {net.dtype}, {net.loss.name}")
     return "\n".join(lines)
+
+
+def explain(net, batch_size: int, optimizer, timed: bool) -> str:
+    """The plan of a step, and how long its phases take."""
+    plan, _ = _programs.plan_training(
+        net._shapes["training"], batch_size, batch_size, net.dtype, net.n_threads, optimizer
+    )
+    return plan.describe(time_phases(net, batch_size, optimizer) if timed else None)

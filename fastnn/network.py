@@ -359,19 +359,18 @@ class Network(Fitting, Stack):
         self._require_built()
         return _summary.summarize(self)
 
-    def explain(self, batch_size: int = 32, optimizer: Optimizer | None = None) -> str:
-        """The plan that `fit` runs for this batch size: phases, slices of the threads, barriers."""
+    def explain(
+        self, batch_size: int = 32, optimizer: Optimizer | None = None, *, timed: bool = False
+    ) -> str:
+        """The plan that `fit` runs for this batch size, in words.
+
+        How each layer is stored and computed, and by which rule; the phases of a step, what each
+        thread owns of them, and where all wait. With `timed`, some steps are run on a copy of the
+        network, on random rows, and each thread's microseconds are printed beside.
+        """
         self._require_built()
         batch_size = _validate.check_int("batch_size", batch_size, 1)
-        plan, _ = _programs.plan_training(
-            self._shapes["training"],
-            batch_size,
-            batch_size,
-            self.dtype,
-            self.n_threads,
-            check_optimizer(optimizer),
-        )
-        return str(plan)
+        return _summary.explain(self, batch_size, check_optimizer(optimizer), timed)
 
     def save(self, path) -> None:
         """Write the network to `path` (safetensors), atomically.

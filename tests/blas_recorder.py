@@ -65,11 +65,11 @@ def main():
     controller = threadpoolctl.ThreadpoolController().select(user_api="blas")
     for name in ["sgemm", "dgemm"]:
         install_recorder(name, controller.lib_controllers)
-    from common import lower_blas_limits
+    from common import lower_limits
 
     import fastnn
 
-    lower_blas_limits()
+    lower_limits()
 
     # More than one, so that a limit shows
     threadpoolctl.threadpool_limits(2, user_api="blas")

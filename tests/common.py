@@ -11,9 +11,11 @@ THREADS = [1, 2, 4] if has_openmp() else [1]
 SIDES = [1, 2, 3, 7, 15, 16, 17, 31, 33, 63, 100, 257]
 
 
-def lower_blas_limits():
-    """Let BLAS have layers from 1024 columns and 64 rows on: larger ones take too long in tests."""
+def lower_limits():
+    """Let rules of large layers hold from some hundred columns on: larger ones take too long."""
     plan.BLAS_MIN_WIDTH, plan.BLAS_MIN_SIZE = 1024, 64 * 1024
+    plan.OTHER_BLAS_MIN_WIDTHS = {}
+    plan.MAX_OWNED_WEIGHTS, plan.MIN_PANEL_ROWS = 1 << 17, 64
 
 
 class Guarded:

@@ -9,12 +9,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np
 import pytest
-from common import DTYPES, lower_blas_limits
+from common import DTYPES, lower_limits
 from hypothesis import settings
 
 from fastnn._core import kernels
 
-lower_blas_limits()
+lower_limits()
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, which some of them send.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastnn
-from fastnn._core import kernels
+from fastnn import _programs
+from fastnn._core import kernels, plan
 
 # widths, activation of the hidden layers, rows of data, batch size
 OWN_KERNELS = {
@@ -25,6 +26,7 @@ OWN_KERNELS = {
     "one row a step": ((17, 9, 2), "tanh", 20, 1),
     "one step": ((17, 9, 2), "relu", 31, 31),
     "one layer": ((784, 10), "relu", 77, 20),
+    "owned by none": ((300, 512, 512, 10), "relu", 260, 100),
 }
 BLAS = {
     "wide": ((1024, 1100, 10), "relu", 150, 64),
@@ -67,6 +69,23 @@ def check_same_for_any_threads(name, dtype):
 @pytest.mark.parametrize("name", OWN_KERNELS)
 def test_fit_gives_the_same_bits_for_any_number_of_threads(isa, dtype, name):
     check_same_for_any_threads(name, dtype)
+
+
+@pytest.mark.parametrize("n_threads", THREADS)
+@pytest.mark.parametrize("optimizer", ["SGD(0.1)", "Adam(0.01)", "SGD(0.1, clip_norm=0.1)"])
+def test_panels_of_delta_do_not_change_the_bits(dtype, optimizer, n_threads, monkeypatch):
+    """Whether the update is fused with dW, follows each block of it, or waits for all of it."""
+    found = []
+    for least in (plan.MIN_PANEL_ROWS, 10**9):
+        monkeypatch.setattr(plan, "MIN_PANEL_ROWS", least)
+        _programs._make_plan.cache_clear()
+        net = make_network("owned by none", dtype, n_threads)
+        assert ("delta in panels" in net.explain(100)) == (least < 100)
+        X, y, batch_size = make_data("owned by none")
+        net.fit(X, y, epochs=2, batch_size=batch_size, optimizer=eval(f"fastnn.{optimizer}"))
+        found.append(net.parameter_vector)
+    assert np.isfinite(found[0]).all()
+    assert common.same_bits(*found)
 
 
 @pytest.mark.parametrize("name", BLAS)

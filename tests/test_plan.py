@@ -28,9 +28,10 @@ REAL_NETS = [
 @contextlib.contextmanager
 def small_limits():
     """The rules of large layers at sizes that can be tried by the hundred."""
-    limits = {"CHUNK": 8, "BLAS_MIN_WIDTH": 24, "BLAS_MIN_SIZE": 96}
+    limits = {"CHUNK": 8, "BLAS_MIN_WIDTH": 24, "BLAS_MIN_SIZE": 96, "MIN_OWNED_WEIGHTS": 60,
+              "MAX_OWNED_WEIGHTS": 300, "MIN_PANEL_ROWS": 8}  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {**limits, "MIN_OWNED_WEIGHTS": 60}.items():
+        for name, value in limits.items():
             patch.setattr(plan, name, value)
         patch.setattr(phase_order, "BLAS_BLOCK", 10)
         yield
@@ -211,7 +212,13 @@ def check_order(made):
         assert kinds.count("weight") == kinds.count("bias") == 1
         assert kinds.count("backward_input") == (i > 0)
         if layer.cut == "outputs" and not layer.blas:
-            assert i == 0  # dx would need the columns of all threads
+            size = layer.shape.n_in * layer.shape.n_out
+            assert i == 0 or size > plan.MAX_OWNED_WEIGHTS  # dx needs the columns of all threads
+            assert layer.delta_panels == (
+                size > plan.MAX_OWNED_WEIGHTS and made.batch_size >= plan.MIN_PANEL_ROWS
+            )
+        else:  # threads would copy the same panels
+            assert not layer.delta_panels or made.n_threads == 1
         if layer.shape.rowwise:  # its rows and their derivatives are computed whole
             whole = [("forward", i), ("reduce", i), ("backward_input", i + 1)]
             axes = {phase.axis for phase in phases if (phase.kind, phase.layer) in whole}
@@ -309,24 +316,6 @@ def test_one_thread_needs_no_barrier():
     for widths in REAL_NETS:
         made = make(make_shapes(widths), n_threads=1)
         assert not any(phase.barrier for phase in made.forward + made.backward)
-
-
-def test_the_shorter_last_batch_keeps_the_layout():
-    full = make(make_shapes([1024, 1024, 10]), 128, 2)
-    last = make(make_shapes([1024, 1024, 10]), 5, 2, plan_batch_size=128)
-    assert full.layers == last.layers
-    assert full.layers[0].blas
-    assert not make(make_shapes([1024, 1024, 10]), 5, 2).layers[0].blas
-
-
-def test_blas_takes_wide_layers_in_large_batches():
-    made = make(make_shapes([784, 1024, 1500, 1100, 10]), 128)
-    assert [layer.blas for layer in made.layers] == [False, True, True, False]
-    assert made.uses_blas
-    assert not make(make_shapes([784, 512, 512, 10]), 128).uses_blas
-    least = plan.BLAS_MIN_SIZE // 1024
-    uses = [make(make_shapes([1024, 1024, 10]), rows).uses_blas for rows in (least - 1, least)]
-    assert uses == [False, True]
 
 
 @given(n=st.integers(1, 5000), vectors=st.sampled_from(WIDTHS))

@@ -235,6 +235,9 @@ cdef class Binding:
         if training and layer.max_norm:
             n_chunks = count_chunks(layer.n_in, layer.chunk)
             layer.squares = address(self.keep(allocate(n_chunks * layer.stride, self.dtype)))
+        if training and planned.delta_panels:
+            padded = choose_stride(layer.n_out, self.dtype.itemsize)
+            layer.delta_panels = address(self.keep(allocate(rows * padded, self.dtype)))
         if training and planned.cut == "inputs":
             layer.partial_size = rows * layer.stride
             n_chunks = count_chunks(layer.n_in, layer.chunk)

@@ -45,6 +45,7 @@ class Engine:
         seed: int,
         shuffle: bool,
     ) -> None: ...
+    def time_phases(self) -> NDArray[np.float64]: ...
     def run_steps(
         self,
         first: int,

@@ -162,6 +162,19 @@ cdef class Engine:
         run.laid_out = -1
         run.elapsed = 0
 
+    def time_phases(self):
+        """From now on, count the seconds that phases of full batches take.
+
+        Returns
+        -------
+        ndarray (n_threads, n_phases, 2)
+            Of each thread, in front of each phase, at a barrier, and in it; further steps add to
+            them.
+        """
+        seconds = np.zeros((self.run.n_threads, self.run.full.n_phases, 2))
+        self.run.full.seconds = <double *>address(self.binding.keep(seconds))
+        return seconds
+
     def run_steps(self, Py_ssize_t first, Py_ssize_t n_steps, optimizer,
                   const double[:, ::1] coefficients):
         """Train for some steps, without the GIL; whole epochs and parts of epochs alike.

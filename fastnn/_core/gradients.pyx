@@ -12,7 +12,7 @@ Rejected: the optimizers inside the tile. There would be a tile for each of them
 left for its state.
 """
 
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from fastnn._core.fastnn cimport FNN_MAX_SLOTS
 from fastnn._core.kernels cimport (
@@ -34,6 +34,10 @@ cdef void weight_block(const Step *step, const Layer *layer, const real *const *
     The columns of x that a block of inputs needs stay in cache while the panels pass by.
     """
     cdef Py_ssize_t panel, first, block
+    if layer.delta_panels != NULL:
+        for panel in range(layer.n_panels):
+            if column_start <= layer.panels[panel] < column_stop:
+                copy_delta(step, layer, panel, <const real *>layer.delta)
     for block from input_start <= block < input_stop by layer.input_block:
         for panel in range(layer.n_panels):
             first = layer.panels[panel]
@@ -41,6 +45,16 @@ cdef void weight_block(const Step *step, const Layer *layer, const real *const *
                 weight_panel(step, layer, x_rows, block,
                              min(layer.input_block, input_stop - block), first,
                              layer.panels[panel + 1] - first)
+
+
+cdef void copy_delta(const Step *step, const Layer *layer, Py_ssize_t panel,
+                     const real *delta) noexcept nogil:
+    """A panel of delta, for rows that otherwise lie a page of memory apart."""
+    cdef Py_ssize_t first = layer.panels[panel], width = layer.panels[panel + 1] - first, row
+    cdef Py_ssize_t stride = panel_stride(layer, width)
+    cdef real *copied = <real *>layer.delta_panels + first * step.batch
+    for row in range(step.batch):
+        memcpy(copied + row * stride, delta + row * layer.stride + first, width * sizeof(real))
 
 
 cdef void weight_panel(const Step *step, const Layer *layer, const real *const *x_rows,
@@ -70,12 +84,16 @@ cdef void multiply_panel(const Step *step, const Layer *layer, const real *const
                          Py_ssize_t width, real *out, Py_ssize_t stride, real alpha,
                          real beta) noexcept nogil:
     """out = alpha * dW + beta * out for some rows of one panel, summed in chunks of the batch."""
-    cdef Py_ssize_t start
+    cdef Py_ssize_t start, delta_stride = layer.stride
+    cdef const real *delta = <const real *>layer.delta + first
+    if layer.delta_panels != NULL:
+        delta = <const real *>layer.delta_panels + first * step.batch
+        delta_stride = panel_stride(layer, width)
     for start from 0 <= start < step.batch by layer.batch_chunk:
         multiply_batch(step.kernels, x_rows + start, input_start,
                        min(layer.batch_chunk, step.batch - start),
-                       <const real *>layer.delta + start * layer.stride + first, layer.stride,
-                       rows, width, out, stride, alpha, beta if start == 0 else <real>1)
+                       delta + start * delta_stride, delta_stride, rows, width, out, stride,
+                       alpha, beta if start == 0 else <real>1)
 
 
 cdef void update_panel(const Step *step, const Layer *layer, const real *const *x_rows,

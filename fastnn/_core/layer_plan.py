@@ -17,8 +17,8 @@ def make_layer_plan(shape: LayerShape, batch_size, *, dtype, isa, widths, n_thre
     """
     source = LayerShape(shape.n_in, shape.n_in, "identity", False, kind="activation")
     layers = (
-        plan_layer(None, source, False, batch_size, widths, n_threads),
-        plan_layer(source, shape, True, batch_size, widths, n_threads),
+        plan_layer(None, source, False, batch_size, isa, widths, n_threads),
+        plan_layer(source, shape, True, batch_size, isa, widths, n_threads),
     )
     rows = cut_evenly(batch_size, n_threads)
     forward = [p for p in list_forward(layers, batch_size, n_threads, "none") if p.kind != "loss"]

@@ -6,6 +6,7 @@ cdef extern from "threads.h" nogil:
     ctypedef struct fnn_barrier:
         pass
     void fnn_wait_for_all(fnn_barrier *barrier, int n_threads)
+    double fnn_read_clock()
     int fnn_count_team()
 
 ctypedef struct Phase:
@@ -18,6 +19,7 @@ ctypedef struct PhaseList:
     Py_ssize_t n_phases
     Py_ssize_t guarded  # the phase that is not begun when a loss is not finite, or -1
     int n_threads
+    double *seconds  # (n_threads, n_phases, 2) in front of each phase and in it, or NULL
 
 cdef class Phases:
     cdef Phase *phases

@@ -60,6 +60,15 @@ cdef bint are_finite(const double *losses, Py_ssize_t n) noexcept nogil:
     return n_bad == 0
 
 
+cdef inline void count_seconds(const PhaseList *todo, int thread, Py_ssize_t place,
+                               double *clock) noexcept nogil:
+    """Time since `clock`, where somebody asks for it."""
+    cdef double before = clock[0]
+    if todo.seconds != NULL:
+        clock[0] = fnn_read_clock()
+        todo.seconds[2 * thread * todo.n_phases + place] += clock[0] - before
+
+
 cdef bint run_phases(const PhaseList *todo, fnn_barrier *barrier, const Step *step,
                      const real *const *x_rows, int thread) noexcept nogil:
     """All phases of `todo`, this thread's slice of each.
@@ -70,15 +79,18 @@ cdef bint run_phases(const PhaseList *todo, fnn_barrier *barrier, const Step *st
     """
     cdef const Phase *phase
     cdef Py_ssize_t i
+    cdef double clock = 0 if todo.seconds == NULL else fnn_read_clock()
     for i in range(todo.n_phases):
         phase = todo.phases + i
         if phase.barrier:
             fnn_wait_for_all(barrier, todo.n_threads)
+            count_seconds(todo, thread, 2 * i, &clock)
         if i == todo.guarded and not are_finite(step.row_loss, step.batch):
             return False
         if phase.bounds[thread] < phase.bounds[thread + 1]:
             run_phase(phase.kind, phase.axis, phase.layer, phase.bounds[thread],
                       phase.bounds[thread + 1], step, x_rows)
+        count_seconds(todo, thread, 2 * i + 1, &clock)
     return True
 
 

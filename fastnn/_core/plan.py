@@ -8,7 +8,8 @@ Three ways of sharing out a dense layer, named after the axis of W (n_in, n_out)
 
 ``outputs``
     Each thread owns columns of W: forward and dW work on those columns alone. For the first
-    layer, which has no dX, and for layers that use BLAS.
+    layer, which has no dX, for layers that use BLAS, and for those so large that they stay in no
+    cache: nothing is gained by owning them, and partial sums would fill memory.
 ``inputs``
     Each thread owns rows of W: forward gives partial sums over its chunks of the inputs, added up
     row by row after a barrier; dX and dW work on those rows alone. Where the layer before is cut
@@ -44,12 +45,18 @@ BATCH_CHUNK = 512
 # BLAS_MIN_SIZE: there what the own tile reads again and again leaves the second-level cache.
 BLAS_MIN_WIDTH = 2048
 BLAS_MIN_SIZE = 1 << 21
+# Instruction sets whose own tile stays ahead for longer.
+OTHER_BLAS_MIN_WIDTHS = {"avx512": 8192}
+# Larger weights leave the second-level cache between two uses, whoever owns them.
+MAX_OWNED_WEIGHTS = 1 << 20
+# Rows of a step from which on delta is copied into panels for dW of such layers.
+MIN_PANEL_ROWS = 256
 # Most rows that pass by the panels of W together, a chunk of them in half the second-level cache.
 ROW_BLOCK = 480
 # Rows that pass through all layers together in prediction: 20 tiles.
 PREDICTED_ROWS = 120
-# Numbers of the batch that stay in cache, half of the second level, while the panels of dW pass.
-INPUT_BLOCK_SIZE = 1 << 17
+# Numbers of the batch that stay in cache, most of the second level, while the panels of dW pass.
+INPUT_BLOCK_SIZE = 3 << 16
 # Rows of W whose gradient is computed, then handed to the optimizer: with the widest panel 12 KiB.
 UPDATE_BLOCK = 48
 # Below this many weights all threads read the whole matrix rather than exchange partial sums.
@@ -101,29 +108,43 @@ def is_balanced(bounds: tuple[int, ...], vector_width: int) -> bool:
     return max(vectors) * len(vectors) <= 1.06 * sum(vectors)
 
 
-def plan_layer(before, shape, input_gradient, batch_size, widths, n_threads) -> LayerPlan:
+def choose_blas(before, shape, batch_size: int, isa: str) -> tuple[bool, str]:
+    """Whether a layer goes to BLAS, and by which rule.
+
+    Neighbours of a row-wise activation do not: they are cut by rows, and what BLAS sums depends on
+    the number of rows in its call.
+    """
+    side = min(shape.n_in, shape.n_out)
+    least = OTHER_BLAS_MIN_WIDTHS.get(isa, BLAS_MIN_WIDTH)
+    if shape.rowwise or (before and before.rowwise):
+        return False, "beside a row-wise activation"
+    if side < least:
+        return False, f"side {side} < {least}"
+    sign = "<" if batch_size * side < BLAS_MIN_SIZE else ">="
+    rule = f"side {side} >= {least}, {batch_size} rows x side {sign} {BLAS_MIN_SIZE}"
+    return sign == ">=", rule
+
+
+def plan_layer(before, shape, input_gradient, batch_size, isa, widths, n_threads) -> LayerPlan:
     """Decide how one layer is stored and which axis of its weight the threads own.
 
-    `before` is the shape of the layer before it, or None. Neighbours of a row-wise activation stay
-    off BLAS: they are cut by rows, and what BLAS sums depends on the number of rows in its call.
+    `before` is the shape of the layer before it, or None.
     """
     if shape.kind != "dense":
         one = (0, shape.n_out)
-        return LayerPlan(shape, "", input_gradient, False, one, one, shape.n_in, shape.n_out)
+        return LayerPlan(
+            shape, "", input_gradient, False, "", False, one, one, shape.n_in, shape.n_out
+        )
     panels = choose_panels(shape.n_out, *widths)
     chunk = choose_chunk(shape.n_in)
-    side = min(shape.n_in, shape.n_out)
-    blas = (
-        not (shape.rowwise or (before and before.rowwise))
-        and side >= BLAS_MIN_WIDTH
-        and batch_size * side >= BLAS_MIN_SIZE
-    )
+    blas, rule = choose_blas(before, shape, batch_size, isa)
+    is_streamed = shape.n_in * shape.n_out > MAX_OWNED_WEIGHTS
     if blas:
         cut = "outputs"
     elif n_threads == 1 or shape.n_in * shape.n_out < MIN_OWNED_WEIGHTS:
         cut = "rows"
     elif (
-        not input_gradient
+        (is_streamed or not input_gradient)
         and not shape.rowwise
         and is_balanced(cut_panels(panels, n_threads), widths[0])
     ):
@@ -137,6 +158,13 @@ def plan_layer(before, shape, input_gradient, batch_size, widths, n_threads) -> 
         cut=cut,
         input_gradient=input_gradient,
         blas=blas,
+        rule=rule,
+        delta_panels=(
+            is_streamed
+            and not blas
+            and batch_size >= MIN_PANEL_ROWS
+            and (n_threads == 1 or cut == "outputs")
+        ),
         panels=panels,
         transposed_panels=choose_panels(shape.n_in, *widths),
         chunk=chunk,
@@ -169,6 +197,7 @@ def make_plan(
             shape,
             any(before.has_parameters for before in shapes[:i]),
             plan_batch_size or batch_size,
+            isa,
             widths,
             n_threads,
         )

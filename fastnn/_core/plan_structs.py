@@ -54,10 +54,29 @@ class LayerPlan:
     cut: str  # "outputs", "inputs" or "rows"; "" where there is no weight to cut
     input_gradient: bool  # whether a layer before this one has parameters to train
     blas: bool
+    rule: str  # by which it goes to BLAS or does not
+    delta_panels: bool  # whether dW has delta copied into panels, each by the thread that needs it
     panels: tuple[int, ...]  # first column of each panel of W, and n_out
     transposed_panels: tuple[int, ...]  # the same for W^T, and n_in
     chunk: int  # length of the partial sums over n_in
     transposed_chunk: int  # the same over n_out, in dX
+
+    def describe(self, is_first: bool) -> str:
+        shape = self.shape
+        if shape.kind != "dense":
+            return describe_transform(shape)
+        if self.blas:
+            how = f"BLAS ({self.rule})" + (", batch gathered" if is_first else "")
+        else:
+            n_panels = len(self.panels) - 1
+            how = f"own tile ({self.rule}), W in {n_panels} panel(s) of up to {self.panels[1]}"
+            how += " and transposed" if self.input_gradient else ""
+            how += ", delta in panels" if self.delta_panels else ""
+        n_chunks = count_chunks(shape.n_in, self.chunk)
+        return (
+            f"{shape.n_in} -> {shape.n_out} {shape.activation}, {how}, cut by {self.cut}, "
+            f"{n_chunks} partial sum(s)"
+        )
 
 
 @dataclass(frozen=True)
@@ -84,30 +103,39 @@ class Plan:
         return any(layer.blas for layer in self.layers)
 
     def __str__(self) -> str:
+        return self.describe()
+
+    def describe(self, seconds=None) -> str:
+        """The plan in words.
+
+        Parameters
+        ----------
+        seconds : ndarray (n_threads, n_phases, 2), optional
+            Of a step: how long each thread waited in front of each phase, and was at work in it.
+        """
         lines = [
             f"{self.dtype} on {self.isa}, {self.n_threads} thread(s), batch {self.batch_size}, "
             f"update {self.update}"
         ]
-        for i, layer in enumerate(self.layers):
-            shape = layer.shape
-            if shape.kind != "dense":
-                lines.append(f"layer {i}: {describe_transform(shape)}")
-                continue
-            n_chunks = count_chunks(shape.n_in, layer.chunk)
-            lines.append(
-                f"layer {i}: {shape.n_in} -> {shape.n_out} {shape.activation}, "
-                + ("BLAS" if layer.blas else f"own tile, {len(layer.panels) - 1} panel(s)")
-                + f", cut by {layer.cut}, {n_chunks} partial sum(s)"
-            )
-        for phase in self.forward + self.backward:
-            lines.append(
-                ("--- barrier\n" if phase.barrier else "")
-                + f"{phase.kind:>15} {phase.layer}  {phase.axis} "
-                + " | ".join(str(bound) for bound in phase.bounds)
-            )
-        n_barriers = sum(phase.barrier for phase in self.forward + self.backward)
-        lines.append(f"{n_barriers} barrier(s) per step")
+        lines += [f"layer {i}: {layer.describe(i == 0)}" for i, layer in enumerate(self.layers)]
+        phases = self.forward + self.backward
+        bounds = [" | ".join(map(str, phase.bounds)) for phase in phases]
+        widest = max(map(len, bounds))
+        for i, phase in enumerate(phases):
+            waits, works = ("", "") if seconds is None else map(describe_times, seconds[:, i].T)
+            if phase.barrier:
+                lines.append(f"{'--- barrier':<{widest + 28}}{waits}".rstrip())
+            line = f"{phase.kind:>18} {phase.layer}  {phase.axis:<7} {bounds[i]:<{widest}}"
+            lines.append(f"{line}{works}".rstrip())
+        lines.append(f"{sum(phase.barrier for phase in phases)} barrier(s) per step")
+        if seconds is not None:
+            lines[-1] += f", {seconds.sum(axis=(1, 2)).max() * 1e6:.1f} µs"
         return "\n".join(lines)
+
+
+def describe_times(seconds) -> str:
+    """Microseconds of each thread."""
+    return " ".join(f"{1e6 * each:10.2f}" for each in seconds) + " µs"
 
 
 def describe_transform(shape: LayerShape) -> str:
