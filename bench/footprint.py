@@ -36,7 +36,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 def measure() -> list[tuple[str, str, str, float, float, float]]:
     """Return S1 to S3: id, what, unit, units of one, found, goal; none without fastnn."""
     try:
-        _run("import fastnn")
+        run_installed("import fastnn")
     except subprocess.CalledProcessError:
         return []
     figures = [
@@ -55,7 +55,7 @@ def import_time(repeats: int = 7) -> float:
 
     def measure(statement: str) -> float:
         code = f"import time; t = time.perf_counter(); {statement}; print(time.perf_counter() - t)"
-        return float(_run(code))
+        return float(run_installed(code))
 
     both = [(measure(BASE), measure(f"{BASE}, fastnn")) for _ in range(repeats)]
     base, whole = zip(*both, strict=True)
@@ -64,7 +64,7 @@ def import_time(repeats: int = 7) -> float:
 
 def installed_size() -> int:
     """Bytes of the package's files, without byte code."""
-    files = Path(_run("import fastnn; print(fastnn.__file__)").strip()).parent.rglob("*")
+    files = Path(run_installed("import fastnn; print(fastnn.__file__)").strip()).parent.rglob("*")
     return sum(p.stat().st_size for p in files if p.is_file() and p.suffix != ".pyc")
 
 
@@ -73,10 +73,11 @@ def training_memory() -> float | None:
     if os.name == "nt":
         return None
     unit = 1 if sys.platform == "darwin" else 1024
-    return float(_run(TRAIN)) * unit
+    return float(run_installed(TRAIN)) * unit
 
 
-def _run(code: str) -> str:
+def run_installed(code: str) -> str:
+    """Return what a new process prints that uses the installed fastnn."""
     # Not in the repository, where Python would find the sources before what is installed.
     with tempfile.TemporaryDirectory() as folder:
         return subprocess.run(

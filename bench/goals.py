@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from . import footprint
+from . import footprint, many
 from .report import Group, percent, seconds
 
 
@@ -66,6 +66,15 @@ def judge_footprint() -> list[Goal]:
         value, goal = (f"{x * scale:.3g} {unit}" for x in (found, limit))
         goals.append(Goal(where, what, value, goal, found <= limit))
     return goals
+
+
+def judge_many() -> list[Goal]:
+    """Return M1; none where it cannot be measured."""
+    figures = many.measure()
+    if figures is None:
+        return []
+    where, what, found, limit = figures
+    return [Goal(where, what, f"{found:.2f}", f"{limit:g}", found <= limit)]
 
 
 def _judge_scaling(groups: list[Group]) -> list[Goal]:
