@@ -163,8 +163,7 @@ class Fitting:
             if isinstance(callback, MetricWatcher):
                 callback.check_validation(validation is not None)
         check_momentum(options["schedule"], optimizer)
-        unread = n_restarts == 1 and validation is None and not progress
-        unread = unread and _unread.is_better_unread(self, X, options)
+        unread = _unread.is_better_unread(self, X, validation, n_restarts, progress, options)
         data = FitData(self, X, y, self.classes, validation, sample_weight, class_weight, unread)
         if optimizer.whole_data:
             check_minimizing(self, len(data.X), options)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import time
 
 import numpy as np
 
 from fastnn import _programs, _threads
 from fastnn._core.epoch_rows import EpochRows
+from fastnn._parameters import Parameters
 
 _SECONDS = 0.2  # of steps that are timed, and of steps before
 _MAX_NUMBERS = 1 << 22  # in the rows that are trained on: more than caches hold
@@ -18,42 +18,61 @@ _MAX_BATCHES = 64
 def time_phases(net, batch_size: int, optimizer) -> np.ndarray:
     """Mean seconds of a step, (n_threads, n_phases, 2): in front of each phase, and in it.
 
-    The steps have a learning rate that is lost in rounding, and not 0, at which BLAS does nothing.
+    Of a network of the same layers whose weights are small: no step diverges, and what the weights
+    are does not show in the time.
     """
     if optimizer.whole_data:
         raise ValueError(f"timed is True, but steps of {optimizer!r} are made by SciPy")
-    n_batches = min(max(_MAX_NUMBERS // (batch_size * net.n_features), 1), _MAX_BATCHES)
-    _programs.check_batches(net.layers, batch_size, n_batches * batch_size)
-    X, labels, targets = _draw_data(net, n_batches * batch_size)
-    optimizer = copy.deepcopy(optimizer)
-    optimizer.reset()
-    shapes = net._shapes["training"]
-    plans = _programs.plan_training(shapes, batch_size, len(X), net.dtype, net.n_threads, optimizer)
-    with net._access:
-        parameters = net._parameters.copy()
-    binding, engine = _programs.make_trainer(parameters, plans, net.loss, net._merged, optimizer)
-    rows = EpochRows(len(X), targets is not None, False)
+    n_batches = _MAX_NUMBERS // (batch_size * max(net.n_features, net.n_outputs))
+    n_rows = batch_size * min(max(n_batches, 1), _MAX_BATCHES)
+    _programs.check_batches(net.layers, batch_size, n_rows)
+    twin = type(optimizer)(**optimizer.settings)  # without what this one keeps
+    plans = _programs.plan_training(
+        net._shapes["training"], batch_size, n_rows, net.dtype, net.n_threads, twin
+    )
+    parameters = Parameters(net.n_features, net.layers, net.dtype)
+    parameters.values[...] = 1e-3
+    binding, engine = _programs.make_trainer(parameters, plans, net.loss, net._merged, twin)
+    X, labels, targets = _draw_data(net, n_rows)
+    rows = EpochRows(n_rows, targets is not None, False)
     engine.load_data(
         X, labels, targets, rows=rows, batch_size=batch_size, seed=net.seed, shuffle=True
     )
-    table = optimizer.list_coefficients(1, 1e-30)
-
-    def run() -> int:
-        """Whole epochs, until the time is over; how many steps that were."""
-        end, n_steps = time.perf_counter() + _SECONDS, 0
-        while n_steps == 0 or time.perf_counter() < end:
-            engine.run_steps(n_steps, n_batches, optimizer.kernel, table)
-            n_steps += n_batches
-        return n_steps
-
-    def run_twice() -> np.ndarray:
-        binding.pack()
-        run()  # first, so that caches are filled and CPUs at their speed
-        seconds = engine.time_phases()
-        return seconds / run()
-
     with _threads.limit_blas(plans[0]):
-        return _threads.run_interruptibly(run_twice, engine.request_stop)
+        return _Steps(engine, twin).time(binding.pack)
+
+
+class _Steps:
+    """Steps of an engine, one call after the other."""
+
+    def __init__(self, engine, optimizer) -> None:
+        self._engine, self._kernel = engine, optimizer.kernel
+        self._table = optimizer.list_coefficients(1, 1e-30)  # at a rate of 0, BLAS does nothing
+        self._position, self._stopped = 0, False
+
+    def time(self, pack) -> np.ndarray:
+        def run_twice() -> np.ndarray:
+            pack()
+            self._run()  # first, so that caches are filled and CPUs at their speed
+            seconds = self._engine.time_phases()
+            return seconds / self._run()
+
+        return _threads.run_interruptibly(run_twice, self._stop)
+
+    def _stop(self) -> None:
+        self._stopped = True
+        self._engine.request_stop()
+
+    def _run(self) -> int:
+        """Steps until the time is over, in calls of twice as many each; how many those were."""
+        end, first, n_steps = time.perf_counter() + _SECONDS, self._position, 1
+        while not self._stopped:
+            self._engine.run_steps(self._position, n_steps, self._kernel, self._table)
+            self._position += n_steps
+            if time.perf_counter() >= end:
+                break
+            n_steps *= 2
+        return max(self._position - first, 1)
 
 
 def _draw_data(net, n_rows: int):

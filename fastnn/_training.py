@@ -32,6 +32,15 @@ class _State(NamedTuple):
     n_rows: int  # of history, since the call began
 
 
+def is_watched(net, callbacks, validation, progress: bool) -> bool:
+    """Whether somebody looks at a fit from epoch to epoch.
+
+    With penalties, each row of the history shows the weights at its epoch's end.
+    """
+    penalised = bool(net._penalties.factors)
+    return bool(callbacks) or validation is not None or progress or penalised
+
+
 class Training:
     """A network and its data, bound to the engine for the length of one `fit`.
 
@@ -60,6 +69,8 @@ class Training:
     settings : dict
         What decides which step does what.
     """
+
+    _epoch_rows: EpochRows | None = None  # until a fit has been bound to some
 
     def __init__(
         self,
@@ -195,19 +206,18 @@ class Training:
         except DivergenceError as error:
             self.history.stop_reason = str(error)
             raise
+        if self._epoch_rows is not None:
+            self._epoch_rows.keep()
         self._conclude()
 
     def _limit_blas(self):
         return _threads.limit_blas(self._plan)
 
     def _train(self, bar) -> None:
-        penalised = bool(self.net._penalties.factors)  # each row shows the weights of its epoch
-        looked_at = bar is not None or bool(self.callbacks) or penalised
-        watched = self._validation is not None or looked_at
+        watched = is_watched(self.net, self.callbacks, self._validation, bar is not None)
         while self.n_epochs_done < self.epochs and self.history.stop_reason is None:
             rows = self._run_steps(self._choose_n_steps(watched))
             self._finish_epochs(rows, bar)
-        self._epoch_rows.keep()
 
     def _notify(self, event: str) -> None:
         for callback in self.callbacks:

@@ -17,7 +17,7 @@ import pytest
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from bench import __main__ as bench_main
-from bench import data, driver, footprint, goals, grid, machine, many, publish, race, report
+from bench import data, driver, goals, grid, machine, publish, race, report
 from bench.peers import PEERS, Entry, choose
 from bench.peers.numpy_peer import NumpyPeer
 from bench.workloads import WORKLOADS, Duel, Workload, select
@@ -284,23 +284,6 @@ def test_the_cost_of_an_optimizer_is_said_beside_its_goal():
     ]
     found = list(map(str, goals.list_goals(groups)))
     assert found == ["U: 1.50 times the time of T (goal 1.25, missed)"]
-
-
-def test_many_networks_are_measured_and_judged(monkeypatch):
-    monkeypatch.setattr(many, "TRAIN", "print(8.5)")
-    monkeypatch.setattr(many.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
-    assert [str(goal) for goal in goals.judge_many()] == [
-        "M1: 8.50 times the time of one network of W6 on one core, for 16 by fit_many (goal 9)"
-    ]
-    monkeypatch.setattr(many, "TRAIN", "print(9.5)")
-    assert "missed" in str(goals.judge_many()[0])
-    monkeypatch.setattr(many, "TRAIN", "import nothing_of_this_name")
-    assert goals.judge_many() == []
-
-
-def test_footprint_measures_a_package_that_imports():
-    assert 0 < footprint.installed_size() < 50e6
-    assert footprint.import_time(repeats=1) > -1
 
 
 def test_grid_finds_the_cliff_and_draws(tmp_path):

@@ -87,6 +87,25 @@ def test_a_fit_within_a_fit_has_scratch_of_its_own(rng):
     assert outer.history.loss == alone.history.loss
 
 
+def test_a_fit_at_the_end_of_a_fit_has_scratch_of_its_own(rng):
+    """Callbacks behind the one that trains another network still see the loss of this fit."""
+    fit, other = make_fit(rng, 130), make_fit(rng, 130)
+    losses = []
+
+    def make_callback(function):
+        callback = fastnn.callbacks.Callback()
+        callback.on_fit_end = function
+        return callback
+
+    callbacks = [
+        make_callback(lambda training: losses.append(training.loss)),
+        make_callback(lambda training: make_network().fit(**other)),
+        make_callback(lambda training: losses.append(training.loss)),
+    ]
+    make_network().fit(**fit, callbacks=callbacks)
+    assert losses[0] == losses[1]
+
+
 def test_threads_have_scratch_of_their_own(rng):
     fit = make_fit(rng, 130)
     make_network().fit(**fit)

@@ -59,7 +59,9 @@ def make(shapes, batch_size=32, n_threads=2, widths=(16, 64), update="fused", **
 )  # fmt: skip
 def test_columns_are_shared_out_where_no_thread_has_six_percent_more(n_out, n_threads, cut):
     """In vectors of 16 columns, panels of 64: 4 + 3, 8 + 7 and 2 panels + 1 are too uneven."""
-    first, _ = make(make_shapes([784, n_out, 10]), n_threads=n_threads).layers
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan, "MAX_OWNED_WEIGHTS", 1 << 20)
+        first, _ = make(make_shapes([784, n_out, 10]), n_threads=n_threads).layers
     assert first.cut == cut
 
 

@@ -1,6 +1,8 @@
 """`explain(timed=True)`: the plan, with the microseconds of each thread beside its phases."""
 
+import _thread
 import re
+import threading
 
 import numpy as np
 import pytest
@@ -52,9 +54,11 @@ def test_nothing_changes():
     net, optimizer = make_network(), fastnn.Adam(0.1)
     rng = np.random.default_rng(0)
     net.fit(rng.standard_normal((40, 600)), rng.integers(3, size=40), epochs=1, optimizer=optimizer)
+    running = net._parameters.running.copy()
     before, slots = net.parameter_vector.copy(), optimizer.state_dict()["slots"]
     net.explain(16, optimizer, timed=True)
     assert same_bits(net.parameter_vector, before)
+    assert same_bits(net._parameters.running, running)
     assert optimizer.steps == 2
     for name, slot in optimizer.state_dict()["slots"].items():
         assert same_bits(slot, slots[name])
@@ -74,6 +78,35 @@ def test_what_cannot_be_timed_is_refused():
     with pytest.raises(ValueError, match="BatchNorm needs at least 2 rows"):
         make_network().explain(1, timed=True)
     assert "batch 1" in make_network().explain(1)
+
+
+def test_weights_of_the_network_do_not_matter():
+    net = fastnn.Network([fastnn.Dense(8, "exponential"), fastnn.Dense(3)], n_features=5)
+    net.parameter_vector[...] = np.nan
+    seconds = time_phases(net, 32, fastnn.SGD(0.1))
+    assert (seconds[:, :, 1] > 0).all()
+
+
+def test_large_steps_are_few(monkeypatch):
+    net = fastnn.Network([fastnn.Dense(300), fastnn.Dense(1)], "mse", n_features=2)
+    counts = []
+    run_steps = _timing._Steps._run
+    monkeypatch.setattr(
+        _timing._Steps, "_run", lambda self: counts.append(run_steps(self)) or counts[-1]
+    )
+    monkeypatch.setattr(_timing, "_SECONDS", 0.0)
+    net.explain(4096, timed=True)
+    assert counts == [1, 1]
+
+
+def test_an_interrupt_ends_it(monkeypatch):
+    net = make_network()
+    monkeypatch.setattr(_timing, "_SECONDS", 3600)
+    timer = threading.Timer(0.3, _thread.interrupt_main)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        net.explain(64, timed=True)
+    timer.join()
 
 
 @pytest.mark.parametrize("rows", [1, 31, 5000])

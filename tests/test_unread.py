@@ -9,7 +9,7 @@ from optimizers import make_optimizer
 
 import fastnn
 from fastnn import _unread
-from fastnn._core.kernels import list_optimizers
+from fastnn._core.kernels import list_activations, list_optimizers
 from fastnn._data import FitData
 
 BAD = {"NaN": np.nan, "inf": np.inf, "-inf": -np.inf}
@@ -67,14 +67,19 @@ HIDING = {
 }
 
 
+# The update is fused with dW, follows each block of it, or waits for all of it.
+UPDATES = {"fused": {}, "blocked": {"momentum": 0.9}, "separate": {"clip_norm": 1.0}}
+
+
 @pytest.mark.parametrize("n_threads", THREADS[:2])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("update", UPDATES)
 @pytest.mark.parametrize("found", BAD)
 @pytest.mark.parametrize("name", HIDING)
-def test_no_layer_hides_it(rng, name, found, dtype, n_threads):
+def test_no_layer_hides_it(isa, dtype, rng, name, found, update, n_threads):
     X, y = make_data(rng, dtype)
     net = make_network(layers=HIDING[name], dtype=dtype, n_threads=n_threads)
-    optimizer = fastnn.SGD(1e-3, clip_norm=1.0)
+    optimizer = fastnn.SGD(1e-3, **UPDATES[update])
+    assert f"update {update}" in net.explain(32, optimizer)
     before, weights = list_state(net, optimizer), np.where(np.arange(N_ROWS) == 50, 0.0, 1.0)
     X[50, 3] = BAD[found]
     with pytest.raises(ValueError, match=f"^X contains {found} at row 50, column 3; "):
@@ -82,11 +87,23 @@ def test_no_layer_hides_it(rng, name, found, dtype, n_threads):
     assert list_state(net, optimizer) == before
 
 
+@pytest.mark.parametrize("found", BAD)
+@pytest.mark.parametrize("name", list_activations())
+def test_no_activation_hides_it_from_rprop(isa, dtype, rng, name, found):
+    """The one optimizer that makes a finite step of an infinite gradient."""
+    X, y = make_data(rng, dtype)
+    net = make_network(layers=[fastnn.Dense(1, name), fastnn.Dense(N_CLASSES)], dtype=dtype)
+    X[N_ROWS - 1, 3] = BAD[found]
+    with pytest.raises(ValueError, match=f"^X contains {found} at row {N_ROWS - 1}, column 3; "):
+        net.fit(X, y, epochs=1, optimizer=fastnn.RProp(1e-3), batch_size="all")
+
+
 def test_layers_that_go_to_blas_show_it(rng, monkeypatch):
     monkeypatch.setattr(_unread, "MAX_WORK", 2048)
     X = rng.standard_normal((64, 1024), dtype="float32")
     net = fastnn.Network([fastnn.Dense(1024, "relu"), fastnn.Dense(2)], n_features=1024)
     before = net.parameter_vector.copy()
+    assert "BLAS (" in net.explain(64)
     X[63, 1023] = np.inf
     with pytest.raises(ValueError, match=r"^X contains inf at row 63, column 1023; "):
         net.fit(X, np.arange(64) % 2, epochs=1, batch_size=64, optimizer=fastnn.SGD(1e-3))

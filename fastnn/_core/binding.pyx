@@ -147,7 +147,7 @@ cdef class Binding:
         layer.transposed_chunk = planned.transposed_chunk
         layer.batch_chunk = planning.BATCH_CHUNK
         layer.row_block = planning.choose_row_block(rows)
-        layer.input_block = planning.choose_input_block(rows)
+        layer.input_block = planning.choose_input_block(rows, self.dtype.itemsize)
         layer.blas_block = phase_order.BLAS_BLOCK
         layer.update_block = planning.UPDATE_BLOCK
         layer.n_panels = len(planned.panels) - 1

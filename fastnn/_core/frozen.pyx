@@ -36,7 +36,11 @@ cpdef check_out(out, wanted, dtype):
     """Refuse what is no array that results of the shape `wanted` can be written to."""
     if (type(out) is not ndarray or out.shape != wanted or out.dtype != dtype
             or not out.flags.carray):
-        found = f"{out.dtype} array of shape {out.shape}" if type(out) is ndarray else repr(out)
+        found = repr(out)
+        if type(out) is ndarray:
+            how = "" if out.flags.c_contiguous else "strided "
+            how += "" if out.flags.writeable else "read-only "
+            found = f"{how}{out.dtype} array of shape {out.shape}"
         raise ValueError(
             f"out is {found[:100]}; expected a writable, C-contiguous {dtype} array of shape "
             f"{wanted}"

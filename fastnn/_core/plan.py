@@ -8,8 +8,9 @@ Three ways of sharing out a dense layer, named after the axis of W (n_in, n_out)
 
 ``outputs``
     Each thread owns columns of W: forward and dW work on those columns alone. For the first
-    layer, which has no dX, for layers that use BLAS, and for those so large that they stay in no
-    cache: nothing is gained by owning them, and partial sums would fill memory.
+    layer, which has no dX, and for weights too large for second-level caches, where their columns
+    balance: nothing is gained by owning rows of those, and partial sums would fill memory. For
+    layers that use BLAS.
 ``inputs``
     Each thread owns rows of W: forward gives partial sums over its chunks of the inputs, added up
     row by row after a barrier; dX and dW work on those rows alone. Where the layer before is cut
@@ -42,12 +43,12 @@ CHUNK = 256
 # A weight gradient is one sum over up to this many rows of the batch; more rows, more sums.
 BATCH_CHUNK = 512
 # Layers go to BLAS where their smaller side reaches BLAS_MIN_WIDTH, and the rows of a step times it
-# BLAS_MIN_SIZE: there what the own tile reads again and again leaves the second-level cache.
+# BLAS_MIN_SIZE: from there on it was faster.
 BLAS_MIN_WIDTH = 2048
 BLAS_MIN_SIZE = 1 << 21
 # Instruction sets whose own tile stays ahead for longer.
 OTHER_BLAS_MIN_WIDTHS = {"avx512": 8192}
-# Larger weights leave the second-level cache between two uses, whoever owns them.
+# Parts of larger weights leave the second-level caches between two uses, whoever owns them.
 MAX_OWNED_WEIGHTS = 1 << 20
 # Rows of a step from which on delta is copied into panels for dW of such layers.
 MIN_PANEL_ROWS = 256
@@ -55,8 +56,8 @@ MIN_PANEL_ROWS = 256
 ROW_BLOCK = 480
 # Rows that pass through all layers together in prediction: 20 tiles.
 PREDICTED_ROWS = 120
-# Numbers of the batch that stay in cache, most of the second level, while the panels of dW pass.
-INPUT_BLOCK_SIZE = 3 << 16
+# Bytes of the batch that stay in cache, most of the second level, while the panels of dW pass.
+INPUT_BLOCK_BYTES = 3 << 18
 # Rows of W whose gradient is computed, then handed to the optimizer: with the widest panel 12 KiB.
 UPDATE_BLOCK = 48
 # Below this many weights all threads read the whole matrix rather than exchange partial sums.
@@ -82,9 +83,9 @@ def choose_row_block(n_rows: int) -> int:
     return -(-n_rows // -(-n_rows // ROW_BLOCK))
 
 
-def choose_input_block(n_rows: int) -> int:
+def choose_input_block(n_rows: int, itemsize: int) -> int:
     """Columns of a batch that dW is computed from together: whole blocks of updates."""
-    return max(1, INPUT_BLOCK_SIZE // n_rows // UPDATE_BLOCK) * UPDATE_BLOCK
+    return max(1, INPUT_BLOCK_BYTES // (n_rows * itemsize) // UPDATE_BLOCK) * UPDATE_BLOCK
 
 
 def choose_stride(n: int, itemsize: int) -> int:
@@ -102,10 +103,10 @@ def choose_n_threads(shapes, batch_size: int, available: int) -> int:
     return available if flops >= MIN_FLOPS_PER_STEP else 1
 
 
-def is_balanced(bounds: tuple[int, ...], vector_width: int) -> bool:
-    """Whether no thread has over 6% more vectors to work on than the mean."""
+def is_balanced(bounds: tuple[int, ...], vector_width: int, tolerance: float) -> bool:
+    """Whether no thread has more vectors to work on than `tolerance` times the mean."""
     vectors = [-(-(stop - start) // vector_width) for start, stop in itertools.pairwise(bounds)]
-    return max(vectors) * len(vectors) <= 1.06 * sum(vectors)
+    return max(vectors) * len(vectors) <= tolerance * sum(vectors)
 
 
 def choose_blas(before, shape, batch_size: int, isa: str) -> tuple[bool, str]:
@@ -146,7 +147,7 @@ def plan_layer(before, shape, input_gradient, batch_size, isa, widths, n_threads
     elif (
         (is_streamed or not input_gradient)
         and not shape.rowwise
-        and is_balanced(cut_panels(panels, n_threads), widths[0])
+        and is_balanced(cut_panels(panels, n_threads), widths[0], 1.3 if is_streamed else 1.06)
     ):
         cut = "outputs"
     elif count_chunks(shape.n_in, chunk) >= n_threads:

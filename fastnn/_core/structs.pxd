@@ -83,7 +83,7 @@ ctypedef struct Layer:
     void *output           # a: (batch, n_out), rows `stride` apart
     void *source           # z, which f' is computed from; `output` itself where that will do
     void *delta            # the same shape: dL/dz
-    void *delta_panels     # its copy, panels [first column * batch + row * width], or NULL
+    void *delta_panels     # its copy in panels of `batch` rows, as those of W, or NULL
     void *coefficients     # (n_out) of the activation, or NULL
     void *coefficients_grad  # (n_out) where they are learnt, or NULL
     void *coefficient_delta  # (batch, n_out): each row's part of dL/d coefficients, or NULL
