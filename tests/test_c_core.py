@@ -12,6 +12,7 @@ import shlex
 import shutil
 import subprocess
 import sysconfig
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -64,13 +65,15 @@ def build(folder, extra):
         for path in (ROOT / "csrc" / "isa").glob("*.c")
         if path.stem == "scalar" or cpu in setup["ISA_CPUS"][path.stem]
     ]
-    objects = []
+    objects, commands = [], []
     for source in [*(ROOT / "csrc").glob("*.c"), *isas, ROOT / "tests" / "c" / "test_core.c"]:
         objects.append(str(folder / f"{source.stem}.o"))
         own = isa_flags.get(source.stem, []) if source.parent.name == "isa" else []
         command = [*COMPILER, *flags, *own, *WARNINGS, *extra, f"-I{ROOT / 'csrc'}"]
-        done = run([*command, "-c", str(source), "-o", objects[-1]])
-        assert done.returncode == 0, done.stderr
+        commands.append([*command, "-c", str(source), "-o", objects[-1]])
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for done in pool.map(run, commands):
+            assert done.returncode == 0, done.stderr
     program = str(folder / "test_core")
     done = run([*COMPILER, *extra, *objects, "-lm", "-o", program])
     assert done.returncode == 0, done.stderr

@@ -45,7 +45,7 @@ def test_a_setting_of_a_layer_or_an_activation_cannot_be_written(kind, name):
 
 
 @pytest.mark.parametrize(
-    "name", {*inspect.signature(fastnn.Network).parameters, "n_outputs"} - WRITABLE
+    "name", sorted({*inspect.signature(fastnn.Network).parameters, "n_outputs"} - WRITABLE)
 )
 def test_a_setting_of_a_network_cannot_be_written(name):
     net = make_network()

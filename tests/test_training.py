@@ -24,7 +24,7 @@ CASES = {
     "one row a step": ((7, 5, 3), "tanh", "softmax_cross_entropy", 10, 1, 0.1),
     "all rows a step": ((7, 15, 3), "tanh", "softmax_cross_entropy", 100, 1000, 0.5),
     "many rows a step": ((100, 15, 3), "tanh", "mse", 1500, 1000, 0.5),  # in blocks
-    "owned by none": ((260, 512, 512, 7), "tanh", "mse", 150, 70, 0.5),
+    "owned by none": ((64, 512, 257, 7), "tanh", "mse", 150, 70, 0.5),
     "one layer": ((63, 7), "tanh", "softmax_cross_entropy", 50, 16, 0.2),
 }
 WIDE = ((1030, 1100, 1024, 10), "tanh", "softmax_cross_entropy", 200, 96, 0.01)
