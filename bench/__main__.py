@@ -187,7 +187,11 @@ def main() -> int:
     finally:
         ceilings.close()
     groups = [report.group(w, n, results, ceilings[n]) for w, n, results in measured]
-    info["goals"] = [*goals.list_goals(groups), *goals.judge_many(), *goals.judge_footprint()]
+    info["goals"] = [
+        *goals.list_goals(groups),
+        *goals.judge_many(info["cpus"]),
+        *goals.judge_footprint(),
+    ]
     print("Goals:", *info["goals"], "", "Best of all measurements:", report.head(info), sep="\n")
     if options.quick:
         print("quick run: for a look only")

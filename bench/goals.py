@@ -68,9 +68,9 @@ def judge_footprint() -> list[Goal]:
     return goals
 
 
-def judge_many() -> list[Goal]:
+def judge_many(cpus: int) -> list[Goal]:
     """Return M1; none where it cannot be measured."""
-    figures = many.measure()
+    figures = many.measure(cpus)
     if figures is None:
         return []
     where, what, found, limit = figures

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 
 from .footprint import run_installed
@@ -47,9 +46,8 @@ print(together / alone)
 """
 
 
-def measure() -> tuple[str, str, float, float] | None:
+def measure(cpus: int) -> tuple[str, str, float, float] | None:
     """Return id, what, found and goal; None without fastnn or a second CPU."""
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if cpus == 1:
         return None
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 from fastnn._core.barriers import Phase
@@ -68,8 +69,8 @@ class LayerPlan:
         if self.blas:
             how = f"BLAS ({self.rule})" + (", batch gathered" if is_first else "")
         else:
-            n_panels = len(self.panels) - 1
-            how = f"own tile ({self.rule}), W in {n_panels} panel(s) of up to {self.panels[1]}"
+            widths = [stop - first for first, stop in itertools.pairwise(self.panels)]
+            how = f"own tile ({self.rule}), W in {len(widths)} panel(s) of up to {max(widths)}"
             how += " and transposed" if self.input_gradient else ""
             how += ", delta in panels" if self.delta_panels else ""
         n_chunks = count_chunks(shape.n_in, self.chunk)
