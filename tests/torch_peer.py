@@ -134,8 +134,6 @@ def _pair(ours, theirs, slots=(), smooth=True, clips=()):
     )
 
 
-# NAdam keeps its product of momenta in this dtype, whatever that of the parameters is.
-torch.set_default_dtype(torch.float64)
 _ADAM = {"learning_rate": 0.01, "beta1": 0.8, "beta2": 0.95, "epsilon": 1e-4}
 _BETAS = {"betas": (0.8, 0.95), "eps": 1e-4}
 _MOMENTS = {"exp_avg": "first_moment", "exp_avg_sq": "second_moment"}
