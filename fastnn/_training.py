@@ -12,6 +12,7 @@ from fastnn import _programs, _threads
 from fastnn._core.epoch_rows import EpochRows
 from fastnn._progress import describe_row, make_bar
 from fastnn._rates import Rates
+from fastnn._trainer import Trainer
 from fastnn.divergence import (
     DivergenceError,
     DivergenceWarning,
@@ -27,8 +28,7 @@ class _State(NamedTuple):
     """All that steps change."""
 
     position: int
-    weights: dict
-    optimizer: dict
+    arrays: list[np.ndarray]  # copies of `Trainer.state`
     n_rows: int  # of history, since the call began
 
 
@@ -71,6 +71,7 @@ class Training:
     """
 
     _epoch_rows: EpochRows | None = None  # until a fit has been bound to some
+    _trainer: Trainer
 
     def __init__(
         self,
@@ -122,9 +123,10 @@ class Training:
         self._plan, self._mode = plans[0], self._find_mode()
         n_rows = self._choose_n_steps(bool(self.callbacks)) * self._batch_size  # of the first call
         packed = n_rows >= min(_programs.PACK_MIN_TRAINED, self._n_rows)
-        self._binding, self._engine = _programs.make_trainer(
+        self._trainer = Trainer.take(
             net._parameters, plans, net.loss, net._merged, self.optimizer, packed
         )
+        self._binding, self._engine = self._trainer.binding, self._trainer.engine
         arrays = (data.X, data.labels, data.targets, data.weights)
         shape = (len(data.X), data.targets is not None, data.weights is not None)
         self._epoch_rows = EpochRows.take(*shape)
@@ -208,6 +210,7 @@ class Training:
             raise
         if self._epoch_rows is not None:
             self._epoch_rows.keep()
+            self._trainer.keep(self.net._parameters)
         self._conclude()
 
     def _limit_blas(self):
@@ -252,7 +255,7 @@ class Training:
     def _run_steps(self, n_steps: int) -> list[dict[str, Any]]:
         """Train, and describe the epochs that ended."""
         rows: list[dict[str, Any]] = []
-        before = self._copy_state(rows)
+        before = self._copy_state(rows, self._trainer.copies)
         try:
             if not self._call_engine(n_steps, rows):
                 raise self._find_divergence(before, rows)
@@ -323,14 +326,18 @@ class Training:
         self._restore_state(good, rows)
         return error
 
-    def _copy_state(self, rows: list) -> _State:
-        state = self.optimizer.state_dict()
-        return _State(self.position, self.net._copy_state(), state, len(rows))
+    def _copy_state(self, rows: list, copies: list[np.ndarray] | None = None) -> _State:
+        """The present state, in the memory of `copies` if given."""
+        arrays = self._trainer.state
+        copies = copies or [np.empty_like(array) for array in arrays]
+        for copy, array in zip(copies, arrays, strict=True):
+            copy[...] = array
+        return _State(self.position, copies, len(rows))
 
     def _restore_state(self, state: _State, rows: list) -> None:
         self._count_steps(state.position - self.position)
-        self.net._restore_state(state.weights)
-        self.optimizer.load_state_dict(state.optimizer)
+        for array, copy in zip(self._trainer.state, state.arrays, strict=True):
+            array[...] = copy
         del rows[state.n_rows :]
 
     def _count_steps(self, n_steps: int) -> None:
@@ -342,14 +349,8 @@ class Training:
 
     def _is_finite(self) -> bool:
         """Whether all that a step changes is finite."""
-        parameters = self.net._parameters
-        arrays = (parameters.values, parameters.running, *self._slots)
+        arrays = self._trainer.state
         return all(_threads.find_nonfinite(a, self.net.n_threads) < 0 for a in arrays)
-
-    @property
-    def _slots(self):
-        """What the optimizer keeps, (n_parameters,) each."""
-        return self.optimizer.bind(len(self.net._parameters.values), self.net.dtype)
 
     def _describe_epochs(self, first: int) -> list[dict[str, Any]]:
         """A row of history for each epoch that ended in the last call of the engine."""
@@ -368,7 +369,8 @@ class Training:
         epoch, step = divmod(number, self.steps_per_epoch)
         n_rows = min(self._batch_size, self._n_rows - step * self._batch_size)
         outputs = [output[:n_rows] for output in self._binding.outputs]
-        layer, found = find_culprit(self.net._parameters, self._slots, outputs)
+        slots = self._trainer.state[2:]
+        layer, found = find_culprit(self.net._parameters, slots, outputs)
         return DivergenceError(
             epoch, step, layer, found, self._rates.find_rate(number - self.start)
         )

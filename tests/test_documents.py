@@ -41,7 +41,7 @@ def test_the_readme_begins_with_two_commands_of_one_line():
     first, second = list_blocks("sh")
     assert first.count("\n") == second.count("\n") == 1
     assert first.endswith("fastnn train digits\n")
-    assert second.endswith("pytest\n")
+    assert "/pytest" in second
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())

@@ -341,7 +341,7 @@ def test_chunks(n):
     assert 1 <= chunk <= plan.CHUNK
     n_chunks = plan.count_chunks(n, chunk)
     assert (n_chunks - 1) * chunk < n <= n_chunks * chunk
-    assert (n_chunks == 1) == (n <= plan.CHUNK)
+    assert (n_chunks == 1) == (n < plan.CHUNK)
     assert n_chunks == 1 or n_chunks >= 4  # so that four threads can share them out
 
 

@@ -33,7 +33,7 @@ PYTHON_ROWS = [
     ["_fitting", "_saving", "_summary", "frozen"],
     ["_minimizing", "_restarts", "_data", "_unread"],
     ["_training"],
-    ["layers", "_rates", "_timing"],
+    ["layers", "_rates", "_timing", "_trainer"],
     ["norms"],
     ["_layer"],
     ["_alone", "_stack"],

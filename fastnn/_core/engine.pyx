@@ -126,9 +126,9 @@ cdef class Engine:
         cdef Run *run = &self.run
         plan = self.binding.plan
         n_rows = len(x)
-        self.full = self.last = join_phases(plan)
-        if self.last_plan is not None:
-            self.last = join_phases(self.last_plan)
+        if self.full is None:
+            self.full = join_phases(plan)
+            self.last = self.full if self.last_plan is None else join_phases(self.last_plan)
         self.epoch_losses = rows.losses
         if not shuffle:  # else each epoch begins by drawing an order
             rows.order[...] = np.arange(n_rows)
@@ -161,6 +161,10 @@ cdef class Engine:
         run.stop = <Py_ssize_t *>address(self.stop_flag)
         run.laid_out = -1
         run.elapsed = 0
+
+    def drop_data(self):
+        """Let go of what `load_data` has taken; nothing runs until it is called anew."""
+        self.data = None
 
     def time_phases(self):
         """From now on, count the seconds that phases of full batches take.

@@ -37,7 +37,7 @@ from fastnn._core.barriers import insert_barriers
 from fastnn._core.phase_order import cut_panels, list_backward, list_forward
 from fastnn._core.plan_structs import LayerPlan, Plan, count_chunks
 
-# A sum of up to CHUNK terms is one chain; longer ones are cut in four, so that four threads can
+# A sum of fewer than CHUNK terms is one chain; others are cut in four, so that four threads can
 # share them out, and beyond 4 * CHUNK in chunks of CHUNK. Fixed by the length of the sum alone.
 CHUNK = 256
 # A weight gradient is one sum over up to this many rows of the batch; more rows, more sums.
@@ -75,7 +75,7 @@ def choose_panels(n: int, vector_width: int, panel_width: int) -> tuple[int, ...
 
 def choose_chunk(n: int) -> int:
     """Length of the partial sums over `n` terms."""
-    return n if n <= CHUNK else min(CHUNK, -(-n // 4))
+    return n if n < CHUNK else min(CHUNK, -(-n // 4))
 
 
 def choose_row_block(n_rows: int) -> int:
