@@ -75,9 +75,11 @@ class Run(NamedTuple):
 class Ceilings:
     """A machine worker per number of threads.
 
-    Everything is measured before and after the workloads, the FMA ceiling in every round too; the
-    best figures count, as whatever else runs on the machine only makes them worse.
+    Everything is measured before and after the workloads, the FMA ceiling and transfers in every
+    round too; the best figures count, as whatever else runs on the machine only makes them worse.
     """
+
+    BEST = (("_rate", max), ("_time", min), ("_worst", max))  # by the ends of their names
 
     def __init__(self, threads: list[int]) -> None:
         self.workers = {n: driver.Worker("machine", n).connect() for n in threads}
@@ -89,15 +91,15 @@ class Ceilings:
             self._keep(n, worker.ask("figures"))
 
     def again(self, threads: int) -> None:
-        self._keep(threads, {"fma_rate": self.workers[threads].ask("ceiling")})
+        worker = self.workers[threads]
+        self._keep(threads, {"fma_rate": worker.ask("ceiling"), **worker.ask("transfers")})
 
     def _keep(self, threads: int, figures: dict[str, Any]) -> None:
         known = self.figures[threads]
         for name, value in figures.items():
             both = [v for v in (known.get(name), value) if v is not None]
-            if name.endswith(("_rate", "_time")):
-                value = (max if name.endswith("_rate") else min)(both, default=None)
-            known[name] = value
+            best = next((best for end, best in self.BEST if name.endswith(end)), None)
+            known[name] = best(both, default=None) if best else value
 
     def __getitem__(self, threads: int) -> float | None:
         return self.figures[threads]["fma_rate"]

@@ -8,6 +8,8 @@
 #include <time.h>
 #ifdef _OPENMP
 #include <omp.h>
+#include <sched.h>
+#include <stdatomic.h>
 #endif
 
 typedef float vec __attribute__((vector_size(VECTOR_BYTES)));
@@ -136,6 +138,39 @@ int region_time(int threads, long repeats, double *result) {
         }
     }
     *result = (seconds() - begin) / (double)repeats;
+#else
+    (void)threads, (void)repeats, (void)result;
+#endif
+    return ran;
+}
+
+/* Seconds in which a line of the cache goes from one core to another and is written there, as what
+ * threads tell each other does; of two threads, the first two of more. 0 threads where there are
+ * not two. */
+int transfer_time(int threads, long repeats, double *result) {
+    int ran = 0;
+#ifdef _OPENMP
+    enum { LOOKS_TO_YIELD = 1 << 16 }; /* for where both threads share a core */
+    _Alignas(64) atomic_long turn = 0;
+    double begin = 0.0, end = 0.0;
+    if (threads < 2) return 0;
+#pragma omp parallel num_threads(threads)
+    {
+        const int own = omp_get_thread_num();
+#pragma omp single
+        ran = omp_get_num_threads();
+#pragma omp master
+        begin = seconds();
+        for (long i = own; own < 2 && ran > 1 && i < 2 * repeats; i += 2) {
+            for (long look = 1; atomic_load_explicit(&turn, memory_order_acquire) != i; look++)
+                if (look % LOOKS_TO_YIELD == 0) sched_yield();
+            atomic_store_explicit(&turn, i + 1, memory_order_release);
+        }
+#pragma omp barrier
+#pragma omp master
+        end = seconds();
+    }
+    *result = (end - begin) / (2.0 * (double)repeats);
 #else
     (void)threads, (void)repeats, (void)result;
 #endif

@@ -1,4 +1,4 @@
-"""The machine report: FMA ceiling, best large GEMM, memory bandwidth, cost of a barrier."""
+"""The machine report: FMA ceiling, best large GEMM, memory bandwidth, barrier, core to core."""
 
 from __future__ import annotations
 
@@ -46,7 +46,16 @@ class Machine:
             "triad_rate": self.triad_rate(),
             "barrier_time": self._smallest("barrier_time", 100_000),
             "region_time": self._smallest("region_time", 20_000),
+            **self.transfers(),
         }
+
+    def transfers(self) -> dict[str, float | None]:
+        """Return the time of a line from core to core; twice, as the best and the worst of many.
+
+        Virtual CPUs move: two that shared a cache may be far apart a minute later.
+        """
+        found = self._smallest("transfer_time", 100_000, repeats=3)
+        return {"transfer_time": found, "transfer_worst": found}
 
     def ceiling(self, repeats: int = 3, steps: int = 2_000_000) -> float | None:
         """Return the best rate of a register-only multiply-add loop on all threads together."""

@@ -310,6 +310,11 @@ def machine_text(info: dict[str, Any]) -> str:
             ("empty region", "region_time", 1e6, "µs"),
         ]
         parts = [f"{name} {_scaled(figures[key], by, unit)}" for name, key, by, unit in units]
+        if figures["threads"] > 1:
+            near, far = (
+                _scaled(figures[f"transfer_{key}"], 1e9, "ns") for key in ("time", "worst")
+            )
+            parts.append(f"a line from core to core {near}" + (f" to {far}" if far != near else ""))
         vectors = f" ({figures['vectors']})" if figures["vectors"] else ""
         lines.append(f"threads {figures['threads']}{vectors}: " + ", ".join(parts))
     return "\n".join(lines)
