@@ -27,10 +27,11 @@ class FrozenNetwork:
 
     The weights are copied and laid out in panels once, and scratch is allocated once. Results have
     the bits of the network's own. Any number of threads may call at once: a call with few rows
-    keeps the GIL, one with many releases it and has scratch to itself. Calls of some ten
-    microseconds that follow each other quickly are shared with threads of the frozen network, up to
-    three and one less than ``n_threads``, which sleep 0.2 ms after the last of them. It can be
-    pickled and copied; nothing of the network itself is kept.
+    keeps the GIL, one with many releases it and has scratch to itself. Calls of some microseconds
+    that follow each other quickly are shared with threads of the frozen network, up to three and
+    one less than ``n_threads``, which sleep 0.2 ms after the last of them: by rows, or, where there
+    are few, with one such thread by the columns of wide layers. It can be pickled and copied;
+    nothing of the network itself is kept.
     """
 
     def __init__(self, net) -> None:
@@ -68,8 +69,9 @@ class FrozenNetwork:
         per_row = sum(shape.multiply_adds for shape in shapes)
         rows_per_share = -(-_SMALLEST_SHARE // per_row)
         max_shared_rows = kernels.get_vector_width(self._dtype) * _SMALL_SHARED_CALL // per_row
-        helpers = self._helpers if 2 * rows_per_share <= max_shared_rows else []
-        _, predictor = self._pool.make(shapes, 1 + len(helpers), packed=True)
+        helpers = self._helpers if max_shared_rows > 0 else []
+        n_shares = 1 + len(helpers) if 2 * rows_per_share <= max_shared_rows else 1
+        _, predictor = self._pool.make(shapes, n_shares, packed=True)
         return FrozenPredictor(
             predictor,
             helpers,

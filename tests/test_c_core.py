@@ -2,12 +2,14 @@
 
 tests/c/test_core.c calls every kernel: once with the flags of setup.py, and once under
 AddressSanitizer and UndefinedBehaviorSanitizer. tests/c/test_vocabulary.c checks the vector
-operations that the kernels of an instruction set are made of.
+operations that the kernels of an instruction set are made of. The loops of the register tiles are
+looked at in the object files.
 """
 
 import ast
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
@@ -131,3 +133,29 @@ def test_symbols_of_the_core_have_its_prefix(program):
             listed = run([nm, "-g", "--defined-only", str(path)]).stdout.split("\n")
             names = [line.split()[-1].lstrip("_") for line in listed if line.strip()]
             assert all(name.startswith("fnn_") for name in names), (path.stem, names)
+
+
+def list_loops(path, functions):
+    """(function, its instructions from a jump's target to that jump back) in an object file."""
+    listing = run(["objdump", "-d", "--no-show-raw-insn", str(path)]).stdout
+    for name, body in re.findall(rf"^[0-9a-f]+ <_?({functions})>:\n((?: .*\n)+)", listing, re.M):
+        lines = re.findall(r"^ +([0-9a-f]+):\s+(.*)$", body, re.M)
+        lines = [(int(address, 16), instruction) for address, instruction in lines]
+        for address, instruction in lines:
+            jump = re.match(r"(?:j\w+|b\.?\w*|cbn?z \w+,)\s+([0-9a-f]+)", instruction)
+            if jump and int(jump[1], 16) < address:
+                yield name, [text for at, text in lines if int(jump[1], 16) <= at <= address]
+
+
+@pytest.mark.parametrize("isa", [name for name in kernels.list_isas() if name != "scalar"])
+def test_tiles_keep_their_sums_in_registers(program, isa):
+    """Neither loads nor stores on the stack in the innermost loop of any tile."""
+    if shutil.which("objdump") is None:
+        pytest.skip("objdump is not installed")
+    innermost: dict = {}
+    for name, loop in list_loops(Path(program).parent / f"{isa}.o", r"tile_\w+"):
+        if any(re.match(r"vfn?madd|fmla", text) for text in loop):
+            innermost[name] = min(innermost.get(name, loop), loop, key=len)
+    assert {"tile_rows_6x1_f32", "tile_batch_6x2_f64"} <= set(innermost)
+    on_stack = re.compile(r"\(%r[sb]p|\[(?:sp|x29)")
+    assert not {name for name, loop in innermost.items() if any(map(on_stack.search, loop))}

@@ -1,6 +1,7 @@
 """Helpers of a frozen network: they share calls that follow each other quickly, and only those."""
 
 import _thread
+import copy
 import gc
 import os
 import subprocess
@@ -25,9 +26,14 @@ ROWS = [17, 32, 101]
 
 @pytest.fixture(autouse=True)
 def share_alike(monkeypatch):
-    """From 16 to 230 rows, whatever the instruction set."""
-    width = kernels.get_vector_width("float32")
-    monkeypatch.setattr(frozen_module, "_SMALL_SHARED_CALL", (1 << 23) // width)
+    """From 16 to 230 rows, whatever the instruction set and dtype."""
+
+    def set_up(dtype):
+        width = kernels.get_vector_width(dtype)
+        monkeypatch.setattr(frozen_module, "_SMALL_SHARED_CALL", (1 << 23) // width)
+
+    set_up("float32")
+    return set_up
 
 
 def freeze(n_threads):
@@ -67,6 +73,73 @@ def test_shared_calls_have_the_same_bits(rng, n_threads):
         X = rng.standard_normal((n_rows, N_IN)).astype("float32")
         call_in_a_burst(frozen, X, alone.forward(X), 20)
     assert count_started(frozen) == n_threads - 1
+
+
+# Wide layers in front, behind, between narrow ones, of three panels, and beside others.
+WIDE = {
+    "first": [fastnn.Dense(400, "relu"), fastnn.Dense(3)],
+    "last": [fastnn.Dense(7, "tanh"), fastnn.Dense(300, "tanh"), fastnn.Dense(500)],
+    "all": [fastnn.Dense(300, "gelu"), fastnn.Dense(290, "relu"), fastnn.Dense(310)],
+    "between": [fastnn.Dense(9), fastnn.Dense(8000, "relu"), fastnn.Dense(9), fastnn.Dense(8)],
+    "rowwise": [fastnn.Dense(300, "softmax"), fastnn.Dense(301, "prelu"), fastnn.Dense(2)],
+    "norms": [
+        fastnn.Dense(300),
+        fastnn.BatchNorm(),
+        fastnn.Activation("relu"),
+        fastnn.Dense(301),
+        fastnn.LayerNorm(),
+        fastnn.Dropout(0.5),
+        fastnn.Dense(230),
+    ],
+}
+
+
+def freeze_wide(name, n_threads, dtype="float32"):
+    options = {"loss": "mse", "n_features": N_IN, "dtype": dtype, "n_threads": n_threads}
+    return fastnn.Network([copy.deepcopy(layer) for layer in WIDE[name]], **options).freeze()
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, 3])
+@pytest.mark.parametrize("name", WIDE)
+def test_wide_layers_of_few_rows_are_shared(isa, dtype, rng, share_alike, name, n_rows):
+    share_alike(dtype)
+    frozen, alone = freeze_wide(name, 4, dtype), freeze_wide(name, 1, dtype)
+    X = rng.standard_normal((n_rows, N_IN)).astype(dtype)
+    call_in_a_burst(frozen, X, alone.forward(X), 20)
+    if n_rows == 1:  # more may be enough for shares of rows
+        assert count_started(frozen) == 1
+
+
+def test_F01_NaN_in_a_row_that_is_shared_by_columns_is_found(rng):
+    frozen = freeze_wide("all", 2)
+    X = rng.standard_normal((1, N_IN)).astype("float32")
+    expected = frozen.forward(X)
+    call_in_a_burst(frozen, X, expected)
+    bad = X.copy()
+    bad[0, 299] = np.inf
+    for _ in range(50):
+        with pytest.raises(ValueError, match="X contains inf at row 0, column 299"):
+            frozen.forward(bad)
+        assert same_bits(frozen.forward(X), expected)
+
+
+def test_rows_from_several_threads_are_shared_by_columns(rng):
+    frozen, alone = freeze_wide("all", 2), freeze_wide("all", 1)
+    rows = [rng.standard_normal((1, N_IN)).astype("float32") for _ in range(3)]
+    wrong = []
+
+    def work(X, expected):
+        for _ in range(2000):
+            if not same_bits(frozen.forward(X), expected):
+                wrong.append(X)
+
+    threads = [threading.Thread(target=work, args=(X, alone.forward(X))) for X in rows]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    assert count_shares(frozen) > 0
 
 
 def test_calls_far_apart_start_no_thread(rng):

@@ -140,7 +140,7 @@ def test_one_file_declares_the_core_to_cython():
     declaring = [path.name for path in PYTHON_FILES if '"fastnn.h"' in path.read_text()]
     assert declaring == ["fastnn.pxd"]
     names = r"kernels_f|loss_args_f|loss_settings|coefficients|mask\b|barrier|wait|count|has_|read_"
-    names += "|desk|set_state|change_state|await_"  # helpers.h
+    names += "|desk|pair|set_state|change_state|await_|tell"  # helpers.h
     calling = re.compile(rf"\bfnn_(?!{names})\w+")
     for path in PYTHON_FILES:
         if path.suffix == ".pyx" and path.name != "kernels.pyx":

@@ -17,7 +17,7 @@ from cpython.buffer cimport (
 from libc.stdint cimport uintptr_t
 
 from fastnn._core.helpers cimport Helper
-from fastnn._core.inference cimport Predictor, Request, predict_share
+from fastnn._core.inference cimport Predictor, Request, predict_half, predict_share
 
 cdef extern from "threads.h" nogil:
     double fnn_read_clock()
@@ -53,7 +53,8 @@ cdef class FrozenPredictor:
     Parameters
     ----------
     predictor : Predictor
-        With packed weights; of one thread more than there are helpers.
+        With packed weights; of one thread more than there are helpers, or where no call is shared
+        by rows, of one.
     helpers : list of Helper
         Who share the work where calls follow each other within BURST_SECONDS.
     n_in, n_out : int
@@ -65,7 +66,7 @@ cdef class FrozenPredictor:
     max_rows, max_shared_rows : int
         Up to which a call is made here, alone and where it can be shared.
     rows_per_share : int
-        At least.
+        At least. Of calls with fewer rows than two shares have, the wide layers are shared.
     """
 
     cdef Predictor predictor
@@ -108,12 +109,15 @@ cdef class FrozenPredictor:
                 finite = self.run_many(X, out)
             else:
                 PyObject_GetBuffer(out, &z, PyBUF_STRIDES | PyBUF_WRITABLE)
-                finite = self.run_here(&x, &z, in_burst)
+                if in_burst and x.shape[0] < 2 * self.rows_per_share:
+                    finite = self.run_halves(&x, &z)
+                else:
+                    finite = self.run_here(&x, &z, in_burst)
                 PyBuffer_Release(&z)
             if shareable:
                 self.last_call = fnn_read_clock()
             if in_burst:
-                self.call_helpers()
+                self.call_helpers(x.shape[0])
         finally:
             PyBuffer_Release(&x)
         if not finite:
@@ -122,7 +126,9 @@ cdef class FrozenPredictor:
         return out
 
     cdef bint is_shareable(self, Py_ssize_t n_rows) noexcept:
-        return 2 * self.rows_per_share <= n_rows <= self.max_shared_rows and len(self.helpers) > 0
+        if n_rows > self.max_shared_rows or len(self.helpers) == 0:
+            return False
+        return n_rows >= 2 * self.rows_per_share or self.predictor.request.n_halved > 0
 
     cdef bint run_here(self, const Py_buffer *x, const Py_buffer *z, bint in_burst) noexcept:
         """Fill z, in a burst with the helpers that are awake; False where x is not finite.
@@ -154,13 +160,33 @@ cdef class FrozenPredictor:
                 self.get_helper(i).finish()
         return not request.nonfinite
 
+    cdef bint run_halves(self, const Py_buffer *x, const Py_buffer *z) noexcept:
+        """The same by two threads, each half of the columns of every wide layer."""
+        cdef Request *request = &self.predictor.request
+        cdef Helper helper = self.get_helper(0)
+        self.predictor.aim(<const char *>x.buf, x.strides[0], x.shape[0], <char *>z.buf,
+                           self.n_out, 1)
+        if helper.is_awake():
+            if not self.predictor.begin_halves():
+                return False
+            if helper.post(request, 1):
+                predict_half(request, 0, 0, 1)
+                if not helper.take_back():
+                    predict_half(request, 0, 1, request.n_layers)
+                    helper.finish()
+                    self.predictor.end_halves()
+                    return True
+            self.predictor.end_halves()
+        predict_share(request, 0)
+        return not request.nonfinite
+
     cdef inline Helper get_helper(self, Py_ssize_t i):
         return <Helper>self.helpers[i]
 
-    cdef call_helpers(self):
-        """Have those awake for the next call that sleep. Last of all: a thread may start."""
+    cdef call_helpers(self, Py_ssize_t n_rows):
+        """Have those awake for the next such call that sleep. Last of all: a thread may start."""
         cdef Py_ssize_t i
-        for i in range(len(self.helpers)):
+        for i in range(1 if n_rows < 2 * self.rows_per_share else len(self.helpers)):
             self.get_helper(i).call()
 
     cdef bint is_usable(self, X) except -1:

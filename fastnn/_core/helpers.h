@@ -43,6 +43,28 @@ static inline int fnn_await_change(fnn_desk *desk, int state, long n_looks) {
     return 1;
 }
 
+/* How many layers each of two threads has done its half of. */
+typedef struct {
+    struct {
+        char before[64];
+        atomic_int n_layers;
+    } done[2];
+    char behind[64];
+} fnn_pair;
+
+static inline void fnn_tell(fnn_pair *pair, int half, int n_layers) {
+    atomic_store_explicit(&pair->done[half].n_layers, n_layers, memory_order_release);
+}
+
+/* Wait for the other half of so many layers. */
+static inline void fnn_await_half(fnn_pair *pair, int half, int n_layers) {
+    atomic_int *done = &pair->done[half].n_layers;
+    for (long i = 1; atomic_load_explicit(done, memory_order_acquire) < n_layers; i++) {
+        fnn_relax();
+        if (i % FNN_LOOKS_TO_YIELD == 0) sched_yield();
+    }
+}
+
 #else /* nobody ever helps */
 
 typedef struct {
@@ -64,6 +86,18 @@ static inline int fnn_change_state(fnn_desk *desk, int from, int to) {
 static inline int fnn_await_change(fnn_desk *desk, int state, long n_looks) {
     (void)desk, (void)state, (void)n_looks;
     return 0;
+}
+
+typedef struct {
+    int unused;
+} fnn_pair;
+
+static inline void fnn_tell(fnn_pair *pair, int half, int n_layers) {
+    (void)pair, (void)half, (void)n_layers;
+}
+
+static inline void fnn_await_half(fnn_pair *pair, int half, int n_layers) {
+    (void)pair, (void)half, (void)n_layers;
 }
 
 #endif

@@ -1,4 +1,6 @@
 # Threads that take a share of a short call, and those who have work for them.
+from cpython.pythread cimport PyThread_type_lock
+
 from fastnn._core.inference cimport Request
 
 cdef extern from "helpers.h" nogil:
@@ -12,7 +14,8 @@ cdef class Helper:
     cdef readonly bint started
     cdef bint leaving
     cdef readonly Py_ssize_t n_shares
-    cdef object bell, __weakref__
+    cdef PyThread_type_lock bell  # released to wake the thread
+    cdef object __weakref__
 
     cdef bint await_share(self) noexcept nogil
     cdef bint is_awake(self) noexcept

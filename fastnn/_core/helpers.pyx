@@ -14,6 +14,14 @@ import _thread
 import os
 import weakref
 
+from cpython.pythread cimport (
+    WAIT_LOCK,
+    PyThread_acquire_lock,
+    PyThread_allocate_lock,
+    PyThread_free_lock,
+    PyThread_release_lock,
+)
+
 from fastnn._core.inference cimport Request, predict_share
 
 cdef extern from "helpers.h" nogil:
@@ -62,24 +70,32 @@ cdef class Helper:
         self.forget_thread()
         _helpers.add(self)
 
+    def __dealloc__(self):
+        PyThread_free_lock(self.bell)
+
     def forget_thread(self):
-        """As if there had never been one."""
+        """As if there had never been one. Before a fork, one may have waited for the old bell."""
         fnn_set_state(&self.desk, FNN_ASLEEP)
         self.started = False
-        self.bell = _thread.allocate_lock()  # released to wake the thread
-        self.bell.acquire()
+        self.bell = PyThread_allocate_lock()
+        if self.bell == NULL:
+            raise MemoryError()
+        PyThread_acquire_lock(self.bell, WAIT_LOCK)
 
     def leave(self):
         """End the thread, now or when it wakes up."""
         self.leaving = True
         if fnn_change_state(&self.desk, FNN_ASLEEP, FNN_CALLED):
-            self.bell.release()
+            PyThread_release_lock(self.bell)
 
     def serve(self):
-        """What the thread does: share after share, asleep between two bursts of calls."""
-        while not self.leaving:
-            self.bell.acquire()
-            with nogil:
+        """What the thread does: share after share, asleep between two bursts of calls.
+
+        Without the GIL, which a caller who is in a burst hands over after 5 ms.
+        """
+        with nogil:
+            while not self.leaving:
+                PyThread_acquire_lock(self.bell, WAIT_LOCK)
                 fnn_set_state(&self.desk, FNN_WAITING)
                 while self.await_share():
                     predict_share(self.request, self.share)
@@ -121,4 +137,4 @@ cdef class Helper:
                 _thread.start_new_thread(self.serve, ())
             except RuntimeError:  # no more threads to be had: callers do without, from now on
                 return
-        self.bell.release()
+        PyThread_release_lock(self.bell)

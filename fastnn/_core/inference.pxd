@@ -5,6 +5,10 @@ from fastnn._core.structs cimport Layer
 cdef enum:
     MAX_THREADS = 256
 
+cdef extern from "helpers.h" nogil:
+    ctypedef struct fnn_pair:
+        pass
+
 ctypedef struct Request:
     # One call, shared by its threads; rows are x_row_bytes (out_row_bytes) apart.
     const Kernels *kernels
@@ -17,15 +21,22 @@ ctypedef struct Request:
     bint is_f32
     bint looks_for_nan                # or infinity in x; a block that has any is not filled
     bint wrong_team, nonfinite        # what came of the call
-
+    # Of a call that two threads make, each the half of every wide layer's columns:
+    const Py_ssize_t *halves          # (n_layers) where the second begins; n_out: nowhere
+    Py_ssize_t n_halved               # layers up to the last that has two
+    bint in_halves
+    fnn_pair pair
 
 cdef class Predictor:
     cdef Request request
-    cdef object bindings, x_rows
+    cdef object bindings, x_rows, halves
     cdef Py_ssize_t block
 
     cdef void aim(self, const char *x, Py_ssize_t x_row_bytes, Py_ssize_t n_rows, char *out,
                   Py_ssize_t out_stride, int n_threads) noexcept nogil
+    cdef bint begin_halves(self) noexcept nogil
+    cdef void end_halves(self) noexcept nogil
 
 
 cdef void predict_share(Request *request, int thread) noexcept nogil
+cdef void predict_half(Request *request, int half, Py_ssize_t start, Py_ssize_t stop) noexcept nogil

@@ -30,6 +30,13 @@ from fastnn._core.transforms cimport infer_block
 cdef extern from "threads.h" nogil:
     int fnn_count_team()
 
+cdef extern from "helpers.h" nogil:
+    void fnn_tell(fnn_pair *pair, int half, int n_layers)
+    void fnn_await_half(fnn_pair *pair, int half, int n_layers)
+
+# Weights of a layer from which on half of them take longer to read than another core to be told.
+MIN_HALVED_WEIGHTS = 1 << 16
+
 
 cdef bint are_finite(Request *request, const real *const *rows, Py_ssize_t n_rows) noexcept nogil:
     """Here, just before they are used, rows come from memory once and not twice."""
@@ -40,45 +47,91 @@ cdef bint are_finite(Request *request, const real *const *rows, Py_ssize_t n_row
     return True
 
 
+cdef bint enter_block(Request *request, int thread, Py_ssize_t start, Py_ssize_t n_rows,
+                      const real *tag) noexcept nogil:
+    """Point to the rows of a block and to its results; False where x is not finite there."""
+    cdef Layer *last = request.layers[thread] + request.n_layers - 1
+    cdef void **rows = request.x_rows[thread]
+    cdef Py_ssize_t row
+    for row in range(n_rows):
+        rows[row] = <void *>(request.x + (start + row) * request.x_row_bytes)
+    last.output = request.out + start * request.out_row_bytes
+    last.source = last.output
+    last.stride = request.out_stride
+    if request.looks_for_nan and not are_finite(request, <const real *const *>rows, n_rows):
+        request.nonfinite = True
+        return False
+    return True
+
+
+cdef void predict_layer(Request *request, int thread, Py_ssize_t i, Py_ssize_t n_rows,
+                        Py_ssize_t first, Py_ssize_t stop, const real *tag) noexcept nogil:
+    """Columns first..stop of layer i for the block entered; all of them if it is not dense."""
+    cdef Layer *layers = request.layers[thread]
+    cdef const real *const *x = <const real *const *>request.x_rows[thread]
+    if i:
+        x = <const real *const *>layers[i - 1].output_rows
+    if layers[i].kind == DENSE:
+        forward_block(request.kernels, layers + i, x, 0, n_rows, first, stop)
+    else:
+        infer_block(request.kernels, layers + i, x, n_rows)
+
+
 cdef void predict_rows(Request *request, int thread, const real *tag) noexcept nogil:
     """This thread's share of the rows, block by block."""
     cdef Py_ssize_t n_blocks = (request.n_rows + request.block - 1) // request.block
-    cdef Layer *layers = request.layers[thread]
-    cdef Layer *last = layers + request.n_layers - 1
-    cdef void **rows = request.x_rows[thread]
-    cdef const real *const *x
-    cdef Py_ssize_t i, row, start, n_rows, layer
-    cdef uint64_t float_state = flush_denormals()
+    cdef Py_ssize_t i, start, n_rows, layer
     for i in range(n_blocks * thread // request.n_threads,
                    n_blocks * (thread + 1) // request.n_threads):
         start = i * request.block
         n_rows = min(request.block, request.n_rows - start)
-        for row in range(n_rows):
-            rows[row] = <void *>(request.x + (start + row) * request.x_row_bytes)
-        if request.looks_for_nan and not are_finite(request, <const real *const *>rows, n_rows):
-            request.nonfinite = True
+        if not enter_block(request, thread, start, n_rows, tag):
             break
-        last.output = request.out + start * request.out_row_bytes
-        last.source = last.output
-        last.stride = request.out_stride
         for layer in range(request.n_layers):
-            if layer:
-                x = <const real *const *>layers[layer - 1].output_rows
-            else:
-                x = <const real *const *>rows
-            if layers[layer].kind == DENSE:
-                forward_block(request.kernels, layers + layer, x, 0, n_rows, 0,
-                              layers[layer].n_out)
-            else:
-                infer_block(request.kernels, layers + layer, x, n_rows)
+            predict_layer(request, thread, layer, n_rows, 0, request.layers[thread][layer].n_out,
+                          tag)
+
+
+cdef void predict_columns(Request *request, int half, Py_ssize_t start, Py_ssize_t stop,
+                          const real *tag) noexcept nogil:
+    """The layers start..stop of the first thread's block, or the second half of those cut in two.
+
+    The first thread does all that is not cut. A layer needs both halves of the one before.
+    """
+    cdef Py_ssize_t i, middle, n_out
+    for i in range(start, stop):
+        middle, n_out = request.halves[i], request.layers[0][i].n_out
+        if half == 1 and middle < n_out:
+            fnn_await_half(&request.pair, 0, <int>i)
+            predict_layer(request, 0, i, request.n_rows, middle, n_out, tag)
+        elif half == 0:
+            if i and request.halves[i - 1] < request.layers[0][i - 1].n_out:
+                fnn_await_half(&request.pair, 1, <int>i)
+            predict_layer(request, 0, i, request.n_rows, 0, middle, tag)
+        fnn_tell(&request.pair, half, <int>(i + 1))
+
+
+cdef void predict_half(Request *request, int half, Py_ssize_t start,
+                       Py_ssize_t stop) noexcept nogil:
+    cdef uint64_t float_state = flush_denormals()
+    if request.is_f32:
+        predict_columns(request, half, start, stop, <const float *>NULL)
+    else:
+        predict_columns(request, half, start, stop, <const double *>NULL)
     restore_float_state(float_state)
 
 
 cdef void predict_share(Request *request, int thread) noexcept nogil:
+    cdef uint64_t float_state
+    if request.in_halves:
+        predict_half(request, thread, 0, request.n_halved)
+        return
+    float_state = flush_denormals()
     if request.is_f32:
         predict_rows(request, thread, <const float *>NULL)
     else:
         predict_rows(request, thread, <const double *>NULL)
+    restore_float_state(float_state)
 
 
 cdef void predict_in_parallel(Request *request) noexcept nogil:
@@ -90,6 +143,15 @@ cdef void predict_in_parallel(Request *request) noexcept nogil:
             predict_share(request, threadid())
         else:
             request.wrong_team = True
+
+
+def choose_half(planned):
+    """First column of the second of two threads that share a layer; n_out where they do not."""
+    shape, n_panels = planned.shape, len(planned.panels) - 1
+    is_wide = n_panels > 1 and shape.n_in * shape.n_out >= MIN_HALVED_WEIGHTS
+    if shape.kind != "dense" or shape.rowwise or not is_wide:
+        return shape.n_out
+    return planned.panels[(n_panels + 1) // 2]
 
 
 cdef class Predictor:
@@ -120,6 +182,13 @@ cdef class Predictor:
             self.request.layers[i] = binding.layers
             self.request.n_layers = binding.n_layers
             self.request.x_rows[i] = <void **>address(self.x_rows[i])
+        binding = bindings[0]
+        layers = binding.plan.layers
+        self.halves = np.array([choose_half(planned) for planned in layers], dtype=np.intp)
+        cut = np.flatnonzero(self.halves < [planned.shape.n_out for planned in layers])
+        self.request.halves = <const Py_ssize_t *>address(self.halves)
+        self.request.n_halved = cut.max(initial=-1) + 1
+        self.request.in_halves = False
 
     cdef void aim(self, const char *x, Py_ssize_t x_row_bytes, Py_ssize_t n_rows, char *out,
                   Py_ssize_t out_stride, int n_threads) noexcept nogil:
@@ -141,6 +210,26 @@ cdef class Predictor:
         request.out_row_bytes = out_stride * (sizeof(float) if request.is_f32 else sizeof(double))
         request.wrong_team = False
         request.nonfinite = False
+
+    cdef bint begin_halves(self) noexcept nogil:
+        """Make the request that was aimed, by one thread, one for two; False where x is not finite.
+
+        `predict_half` of both then fills `out`, and `end_halves` ends it.
+        """
+        cdef Request *request = &self.request
+        cdef bint finite
+        if request.is_f32:
+            finite = enter_block(request, 0, 0, request.n_rows, <const float *>NULL)
+        else:
+            finite = enter_block(request, 0, 0, request.n_rows, <const double *>NULL)
+        if finite:
+            fnn_tell(&request.pair, 0, 0)
+            fnn_tell(&request.pair, 1, 0)
+            request.in_halves = True
+        return finite
+
+    cdef void end_halves(self) noexcept nogil:
+        self.request.in_halves = False
 
     def run(self, x, out):
         """Fill `out` (n_rows, n_out), contiguous, with the last layer's output for x.
