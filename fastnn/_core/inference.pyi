@@ -6,8 +6,13 @@ from numpy.typing import NDArray
 from typing_extensions import disjoint_base
 
 from fastnn._core.binding import Binding
+from fastnn._core.plan_structs import LayerPlan
 
 _Array = NDArray[np.floating[Any]]
+
+MIN_HALVED_WEIGHTS: int
+
+def choose_half(planned: LayerPlan) -> int: ...
 
 @disjoint_base
 class Predictor:
