@@ -2,6 +2,11 @@
 
 import os
 import signal
+import sys
+from pathlib import Path
+
+# For `bench`. At the end of the path: an installed fastnn comes before the sources.
+sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 # Threads that wait at a barrier sleep: spinning ones would slow each other down where a test asks
 # for more threads than there are CPUs. Set before anything loads OpenMP.

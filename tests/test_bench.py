@@ -7,14 +7,10 @@ import dataclasses
 import gzip
 import json
 import math
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-# At the end of the path: an installed fastnn comes before the sources.
-sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from bench import __main__ as bench_main
 from bench import data, driver, goals, grid, machine, publish, race, report
