@@ -19,11 +19,15 @@ import numpy as np
 from fastnn import _programs
 
 
-class _Kept(threading.local):
-    """Of each thread, a list of the one Trainer that it keeps, if any."""
+class _Slot:
+    """Holds the one Trainer that a thread keeps, if any."""
 
+    trainer: Trainer | None = None
+
+
+class _Kept(threading.local):
     def __init__(self) -> None:
-        self.slot: list[Trainer] = []
+        self.slot = _Slot()  # gone with its thread
 
 
 _kept = _Kept()
@@ -60,9 +64,11 @@ class Trainer:
     @classmethod
     def take(cls, parameters, *settings) -> Trainer:
         """That which this thread keeps, where it is what is asked for, or a new one."""
-        kept = _kept.slot.pop() if _kept.slot else None  # callbacks may fit another network
+        slot = _kept.slot
+        kept, slot.trainer = slot.trainer, None  # callbacks may fit another network
         if kept is not None and kept._fits(parameters, *settings):
             return kept
+        del kept  # before there is a new one
         return cls(parameters, *settings)
 
     def _fits(self, parameters, plans, loss, merged, optimizer, packed: bool) -> bool:
@@ -76,6 +82,13 @@ class Trainer:
     def keep(self, parameters) -> None:
         """Let the next fit of this thread have it: nobody uses it any more."""
         self.engine.drop_data()
-        slot = _kept.slot
-        slot[:] = [self]
-        self._owner = weakref.ref(parameters, lambda _: slot.clear())
+        slot = weakref.ref(_kept.slot)  # weakly, or both would be a cycle when the thread ends
+        self._owner = weakref.ref(parameters, lambda owner: _forget(slot(), owner))
+        _kept.slot.trainer = self
+
+
+def _forget(slot: _Slot | None, owner) -> None:
+    """What is kept of a network that is gone."""
+    kept = slot.trainer if slot is not None else None
+    if slot is not None and kept is not None and kept._owner is owner:
+        slot.trainer = None

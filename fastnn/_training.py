@@ -172,6 +172,8 @@ class Training:
     @property
     def loss(self) -> float:
         """Loss of the last step, without penalties; to be asked for during the fit."""
+        if not hasattr(self, "_engine"):
+            raise RuntimeError("the fit has ended: ask for the loss of its steps while it runs")
         start = (self.step - 1) * self._batch_size
         return self._engine.compute_loss(start, min(start + self._batch_size, self._n_rows))
 
@@ -211,6 +213,7 @@ class Training:
         if self._epoch_rows is not None:
             self._epoch_rows.keep()
             self._trainer.keep(self.net._parameters)
+            del self._trainer, self._binding, self._engine  # which are the next fit's
         self._conclude()
 
     def _limit_blas(self):

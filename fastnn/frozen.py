@@ -69,9 +69,10 @@ class FrozenNetwork:
         per_row = sum(shape.multiply_adds for shape in shapes)
         rows_per_share = -(-_SMALLEST_SHARE // per_row)
         max_shared_rows = kernels.get_vector_width(self._dtype) * _SMALL_SHARED_CALL // per_row
-        helpers = self._helpers if max_shared_rows > 0 else []
-        n_shares = 1 + len(helpers) if 2 * rows_per_share <= max_shared_rows else 1
-        _, predictor = self._pool.make(shapes, n_shares, packed=True)
+        max_rows = _SMALL_CALL // per_row
+        shares_rows = 2 * rows_per_share <= max_shared_rows
+        helpers = self._helpers if shares_rows or max_rows > 0 else []
+        _, predictor = self._pool.make(shapes, 1 + len(helpers) * shares_rows, packed=True)
         return FrozenPredictor(
             predictor,
             helpers,
@@ -80,7 +81,7 @@ class FrozenNetwork:
             self._dtype,
             check=lambda X: self._check(X)[0],
             run_many=lambda X, out: self._pool.fill(X, shapes, self._n_threads, out),
-            max_rows=_SMALL_CALL // per_row,
+            max_rows=max_rows,
             max_shared_rows=max_shared_rows,
             rows_per_share=rows_per_share,
         )

@@ -11,7 +11,6 @@ from common import THREADS, make_classes, same_bits
 
 import fastnn
 from fastnn import _trainer
-from fastnn._trainer import Trainer
 
 # Fits of one network that follow each other: what differs from the one before.
 FITS = [
@@ -30,9 +29,9 @@ FITS = [
 
 
 @pytest.fixture(autouse=True)
-def kept():
-    """The list that holds what this thread keeps, which is nothing at first."""
-    _trainer._kept.slot.clear()
+def slot():
+    """What holds the trainer that this thread keeps, which is none at first."""
+    _trainer._kept.slot.trainer = None
     return _trainer._kept.slot
 
 
@@ -47,43 +46,52 @@ def make_network(**options):
 
 
 @pytest.mark.parametrize("n_threads", THREADS[:2])
-def test_a_fit_has_the_bits_of_one_that_was_bound_anew(data, kept, n_threads):
+def test_a_fit_has_the_bits_of_one_that_was_bound_anew(data, slot, n_threads):
     nets = [make_network(n_threads=n_threads) for _ in range(2)]
     adams = [fastnn.Adam(0.02) for _ in nets]
-    kept_of_first: list = []
+    kept = None  # of the first network; the other one always begins with nothing
     used_again = []
     for i, fit in enumerate(FITS):
-        for net, adam, slot in zip(nets, adams, [kept_of_first, []], strict=True):
+        for net, adam in zip(nets, adams, strict=True):
             settings = {"optimizer": adam, "batch_size": 32, "rows": None, **fit}
             X, y = (part[: settings["rows"]] for part in data)
             optimizer = copy.deepcopy(settings["optimizer"]) if "optimizer" in fit else adam
-            kept[:] = slot
+            slot.trainer = kept if net is nets[0] else None
             net.fit(X, y, epochs=2, optimizer=optimizer, batch_size=settings["batch_size"])
             net.layers[0].weight[0] += 0.5  # so what is kept of weights is not what they are
-            if slot == kept:
-                used_again.append(i)
-            slot[:] = kept
+            if net is nets[0]:
+                if slot.trainer is kept:
+                    used_again.append(i)
+                kept = slot.trainer
         assert same_bits(nets[0].parameter_vector, nets[1].parameter_vector)
         assert nets[0].history.loss == nets[1].history.loss
     assert used_again == [1, 3, 5]
 
 
-def test_what_is_kept_serves_the_next_fit_of_the_same_network_alone(data, kept):
+def test_what_is_kept_serves_the_next_fit_of_the_same_network_alone(data, slot, monkeypatch):
     first, second = make_network(), make_network()
     first.fit(*data, epochs=1)
-    (of_first,) = kept
+    of_first = weakref.ref(slot.trainer)
+    alive = []
+    make = _trainer._programs.make_trainer
+
+    def make_trainer(*arguments):
+        alive.append(of_first() is not None)
+        return make(*arguments)
+
+    monkeypatch.setattr(_trainer._programs, "make_trainer", make_trainer)
     second.fit(*data, epochs=1)
-    (of_second,) = kept
-    assert of_second is not of_first
+    assert alive == [False]  # or large networks would need twice the memory
+    of_second = slot.trainer
     second.fit(*data, epochs=1)
-    assert kept == [of_second]
+    assert slot.trainer is of_second
 
 
-def test_nothing_is_kept_of_networks_that_are_gone(data, kept):
+def test_nothing_is_kept_of_networks_that_are_gone(data, slot):
     net = make_network()
     X = data[0].astype("float32")  # used as it lies
     net.fit(X, data[1], epochs=1)
-    trainer, rows = weakref.ref(kept[0]), weakref.ref(X)
+    trainer, rows = weakref.ref(slot.trainer), weakref.ref(X)
     gc.disable()
     try:
         del X  # what is kept does not hold on to the data
@@ -92,8 +100,38 @@ def test_nothing_is_kept_of_networks_that_are_gone(data, kept):
         gc.enable()
     del net
     gc.collect()
-    assert not kept
+    assert slot.trainer is None
     assert trainer() is None
+
+
+def test_the_end_of_one_network_leaves_what_is_kept_of_another(data, slot):
+    net, other = make_network(), make_network()
+    net.fit(*data, epochs=1)
+    of_net = slot.trainer  # as a traceback may hold it
+    other.fit(*data, epochs=1)
+    of_other = slot.trainer
+    del net
+    gc.collect()
+    assert of_net is not of_other
+    assert slot.trainer is of_other
+
+
+def test_nothing_is_kept_by_threads_that_are_gone(data):
+    net, found = make_network(), []
+
+    def fit():
+        net.fit(*data, epochs=1)
+        found.append(weakref.ref(_trainer._kept.slot.trainer))
+
+    gc.collect()
+    gc.disable()
+    try:
+        thread = threading.Thread(target=fit)
+        thread.start()
+        thread.join()
+        assert [trainer() for trainer in found] == [None]
+    finally:
+        gc.enable()
 
 
 def test_a_callback_may_fit_another_network(data):
@@ -106,29 +144,38 @@ def test_a_callback_may_fit_another_network(data):
     assert same_bits(net.parameter_vector, alone.parameter_vector)
 
 
-def test_a_fit_that_failed_keeps_nothing(data, kept):
+def test_a_fit_that_has_ended_does_not_tell_the_loss_of_another(data):
+    net, fits = make_network(), []
+    net.fit(*data, epochs=1, callbacks=[fits.append])
+    with pytest.raises(RuntimeError, match="the fit has ended"):
+        _ = fits[0].loss
+    net.fit(*data, epochs=1, callbacks=[lambda fit: fits.append(fit.loss)])
+    assert np.isfinite(fits[1])
+
+
+def test_a_fit_that_failed_keeps_nothing(data, slot):
     net = make_network()
     net.fit(*data, epochs=1)
-    assert len(kept) == 1
+    assert slot.trainer is not None
     with pytest.raises(fastnn.DivergenceError):
         net.fit(*data, epochs=5, optimizer=fastnn.SGD(1e38))
-    assert not kept
+    assert slot.trainer is None
     assert np.isfinite(net.parameter_vector).all()
 
 
-def test_each_thread_keeps_its_own(data, kept):
+def test_each_thread_keeps_its_own(data, slot):
     net = make_network()
     net.fit(*data, epochs=1)
     found = []
 
     def fit():
-        found.append(list(_trainer._kept.slot))
+        found.append(_trainer._kept.slot.trainer)
         net.fit(*data, epochs=1)
-        found.append(list(_trainer._kept.slot))
+        found.append(_trainer._kept.slot.trainer)
 
     thread = threading.Thread(target=fit)
     thread.start()
     thread.join()
-    assert found[0] == []
-    assert isinstance(found[1][0], Trainer)
-    assert found[1] != kept
+    assert found[0] is None
+    assert found[1] is not None
+    assert found[1] is not slot.trainer

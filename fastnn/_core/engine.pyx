@@ -164,7 +164,7 @@ cdef class Engine:
 
     def drop_data(self):
         """Let go of what `load_data` has taken; nothing runs until it is called anew."""
-        self.data = None
+        self.data = self.epoch_losses = None
 
     def time_phases(self):
         """From now on, count the seconds that phases of full batches take.
@@ -204,6 +204,8 @@ cdef class Engine:
             all steps were done, unless `request_stop` came between.
         """
         cdef Run *run = &self.run
+        if self.data is None:
+            raise RuntimeError("the engine has no data: call load_data first")
         self.n_steps_done, self.epochs_done = 0, []  # until the end: it may not get there
         per_epoch = np.zeros((2, n_steps // run.n_steps + 2))
         if (coefficients.shape[0] not in (1, n_steps)

@@ -64,9 +64,10 @@ cdef class FrozenPredictor:
     run_many : callable
         ``run_many(X, out)`` for more than `max_rows` rows; False where X is not finite.
     max_rows, max_shared_rows : int
-        Up to which a call is made here, alone and where it can be shared.
+        Up to which a call is made here, alone and where its rows can be shared.
     rows_per_share : int
-        At least. Of calls with fewer rows than two shares have, the wide layers are shared.
+        At least. Of calls with fewer rows than two shares have, up to `max_rows`, the wide layers
+        are shared: to read their weights takes the time, which more rows would share.
     """
 
     cdef Predictor predictor
@@ -126,9 +127,11 @@ cdef class FrozenPredictor:
         return out
 
     cdef bint is_shareable(self, Py_ssize_t n_rows) noexcept:
-        if n_rows > self.max_shared_rows or len(self.helpers) == 0:
+        if len(self.helpers) == 0:
             return False
-        return n_rows >= 2 * self.rows_per_share or self.predictor.request.n_halved > 0
+        if n_rows >= 2 * self.rows_per_share:
+            return n_rows <= self.max_shared_rows
+        return n_rows <= self.max_rows and self.predictor.request.n_halved > 0
 
     cdef bint run_here(self, const Py_buffer *x, const Py_buffer *z, bint in_burst) noexcept:
         """Fill z, in a burst with the helpers that are awake; False where x is not finite.

@@ -1,10 +1,11 @@
 """Helpers: threads that take a share of a short call, and spin for the next one for a while.
 
-A call of some ten microseconds is too short to wake a sleeping thread for, which takes some fifty.
+A call of some microseconds is too short to wake a sleeping thread for, which takes some fifty.
 So a helper spins after each share; after SPINS looks it falls asleep. Who finds it asleep does
 without, and calls it for the next time where calls come in quick succession.
 
-Results do not depend on who helps: the rows of a prediction are independent of each other.
+Results do not depend on who helps: the rows of a prediction are independent of each other, as are
+the columns of a layer, and each sum is one thread's.
 
 Rejected: an OpenMP region in the calling thread. After it, a fork of the process hangs in the first
 region of the child, and GCC's threads spin for some milliseconds after each region.
