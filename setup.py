@@ -114,10 +114,12 @@ class BuildExtensions(build_ext):
         super().build_extensions()
 
     def run_cython(self):
-        """Before super() would, in each of its threads: Cython does not say that it may."""
+        """Before super() would, in each of its threads: Cython does not say that it may.
+
+        Processes of its own (nthreads) would begin by running this file where they do not fork.
+        """
         in_c = cythonize(
             self.extensions,
-            nthreads=self.parallel,
             force=self.force,
             quiet=True,
             build_dir=self.build_temp,
