@@ -177,9 +177,8 @@ cdef class FrozenPredictor:
                 if not helper.take_back():
                     predict_half(request, 0, 1, request.n_layers)
                     helper.finish()
-                    self.predictor.end_halves()
                     return True
-            self.predictor.end_halves()
+            request.in_halves = False
         predict_share(request, 0)
         return not request.nonfinite
 

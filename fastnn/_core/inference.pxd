@@ -35,7 +35,6 @@ cdef class Predictor:
     cdef void aim(self, const char *x, Py_ssize_t x_row_bytes, Py_ssize_t n_rows, char *out,
                   Py_ssize_t out_stride, int n_threads) noexcept nogil
     cdef bint begin_halves(self) noexcept nogil
-    cdef void end_halves(self) noexcept nogil
 
 
 cdef void predict_share(Request *request, int thread) noexcept nogil

@@ -188,7 +188,6 @@ cdef class Predictor:
         cut = np.flatnonzero(self.halves < [planned.shape.n_out for planned in layers])
         self.request.halves = <const Py_ssize_t *>address(self.halves)
         self.request.n_halved = cut.max(initial=-1) + 1
-        self.request.in_halves = False
 
     cdef void aim(self, const char *x, Py_ssize_t x_row_bytes, Py_ssize_t n_rows, char *out,
                   Py_ssize_t out_stride, int n_threads) noexcept nogil:
@@ -210,11 +209,12 @@ cdef class Predictor:
         request.out_row_bytes = out_stride * (sizeof(float) if request.is_f32 else sizeof(double))
         request.wrong_team = False
         request.nonfinite = False
+        request.in_halves = False
 
     cdef bint begin_halves(self) noexcept nogil:
         """Make the request that was aimed, by one thread, one for two; False where x is not finite.
 
-        `predict_half` of both then fills `out`, and `end_halves` ends it.
+        `predict_half` of both then fills `out`.
         """
         cdef Request *request = &self.request
         cdef bint finite
@@ -227,9 +227,6 @@ cdef class Predictor:
             fnn_tell(&request.pair, 1, 0)
             request.in_halves = True
         return finite
-
-    cdef void end_halves(self) noexcept nogil:
-        self.request.in_halves = False
 
     def run(self, x, out):
         """Fill `out` (n_rows, n_out), contiguous, with the last layer's output for x.
