@@ -37,6 +37,21 @@
 #define FNN_PREFETCH(p) __builtin_prefetch(p, 1) /* to be written */
 #endif
 
+/* Bits that are set, and which is the lowest of a word that is not 0. */
+#if defined(_MSC_VER) && !defined(__clang__)
+FNN_INLINE ptrdiff_t fnn_count_bits(uint64_t word) {
+    ptrdiff_t n = 0;
+    for (; word; word &= word - 1) n++;
+    return n;
+}
+FNN_INLINE ptrdiff_t fnn_find_lowest_bit(uint64_t word) {
+    return fnn_count_bits((word & (~word + 1)) - 1);
+}
+#else
+FNN_INLINE ptrdiff_t fnn_count_bits(uint64_t word) { return __builtin_popcountll(word); }
+FNN_INLINE ptrdiff_t fnn_find_lowest_bit(uint64_t word) { return __builtin_ctzll(word); }
+#endif
+
 /* The vector vocabulary, one inline function each per ISA and dtype. A vec holds V_WIDTH reals.
  *
  *   vload(p)  vstore(p, v)                any alignment
@@ -52,6 +67,7 @@
  *                                         V_HALVES is 1; else tail.h makes them whole
  *   vmax(a, b)  vmin(a, b)                b when unordered: vmax(vzero(), z) keeps a NaN z
  *   vless(a, b)                           vmask of a < b; false when unordered
+ *   vnonzero(v)                           bit k of an unsigned: lane k is not 0 (NaN is not)
  *   vselect(mask, yes, no)
  *   vexponent(v)                          n of v = m 2^n with 1 <= m < 2, for normal v > 0
  *   vscale2(v, n)                         v * 2^n for integral n with |n| <= 252 (f32), 2044 (f64)
@@ -91,6 +107,7 @@
 #define vmax FNN_NAME(fnn_vmax)
 #define vmin FNN_NAME(fnn_vmin)
 #define vless FNN_NAME(fnn_vless)
+#define vnonzero FNN_NAME(fnn_vnonzero)
 #define vselect FNN_NAME(fnn_vselect)
 #define vexponent FNN_NAME(fnn_vexponent)
 #define vscale2 FNN_NAME(fnn_vscale2)

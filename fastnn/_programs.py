@@ -253,11 +253,11 @@ class PredictorPool:
             return Binding(plan, weights, None, PREDICTED_ROWS, packed=packed, training=False)
 
         bindings = [bind(packed)]
+        if self._frozen:
+            bindings[0].pack()
         for _ in range(n_threads - 1):
             bindings.append(bind(False))
             bindings[-1].share_weights(bindings[0])
-        if self._frozen:
-            bindings[0].pack()
         return bindings[0], Predictor(bindings, PREDICTED_ROWS, looks_for_nan=self._frozen)
 
 

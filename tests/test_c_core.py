@@ -149,13 +149,13 @@ def list_loops(path, functions):
 
 @pytest.mark.parametrize("isa", [name for name in kernels.list_isas() if name != "scalar"])
 def test_tiles_keep_their_sums_in_registers(program, isa):
-    """Neither loads nor stores on the stack in the innermost loop of any tile."""
+    """No vector is on the stack in a loop of any tile; the bound of a loop may be."""
     if shutil.which("objdump") is None:
         pytest.skip("objdump is not installed")
-    innermost: dict = {}
+    loops: dict = {}
     for name, loop in list_loops(Path(program).parent / f"{isa}.o", r"tile_\w+"):
         if any(re.match(r"vfn?madd|fmla", text) for text in loop):
-            innermost[name] = min(innermost.get(name, loop), loop, key=len)
-    assert {"tile_rows_6x1_f32", "tile_batch_6x2_f64"} <= set(innermost)
-    on_stack = re.compile(r"\(%r[sb]p|\[(?:sp|x29)")
-    assert not {name for name, loop in innermost.items() if any(map(on_stack.search, loop))}
+            loops.setdefault(name, []).extend(loop)
+    assert {"tile_rows_6x1_f32", "tile_batch_6x2_f64"} <= set(loops)
+    on_stack = re.compile(r"(?=.*[yz]mm\d).*\(%r[sb]p|(?:ld|st)r\s+q.*\[(?:sp|x29)")
+    assert not {name for name, loop in loops.items() if any(map(on_stack.match, loop))}

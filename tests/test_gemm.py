@@ -80,6 +80,94 @@ def test_multiply_row_has_the_bits_of_multiply_rows(isa, dtype, rng):
             found.check()
 
 
+def test_terms_are_those_where_some_row_of_the_tile_is_not_zero(isa, dtype, rng):
+    """By rows and by columns, for every number of both around whole tiles and words."""
+    for rows, depth in itertools.product([1, 5, 6, 7, 13, 60, 61, 70], [1, 7, 63, 64, 65, 130]):
+        a = make_sparse(rng, (rows + 2, depth + 3), dtype)
+        order = rng.permutation(rows + 2)[:rows]
+        tiles = np.array_split(a[order, 2 : 2 + depth], -(-rows // 6))
+        expected = [pack_bits((tile != 0).any(axis=0)) for tile in tiles]
+        found, n_terms = probes.find_row_terms(a, order, 2, depth)
+        np.testing.assert_array_equal(found, expected)
+        assert n_terms == sum((tile != 0).any(axis=0).sum() for tile in tiles)
+        turned = np.ascontiguousarray(a.T)
+        tiles = np.array_split(turned[:depth, 1 : 1 + rows], -(-rows // 6), axis=1)
+        expected = [pack_bits((tile != 0).any(axis=1)) for tile in tiles]
+        found = probes.find_batch_terms(turned, np.arange(depth), 1, rows)
+        np.testing.assert_array_equal(found, expected)
+
+
+def pack_bits(flags):
+    """Words of 64 flags each, the first in the lowest bit."""
+    padded = np.zeros(-(-len(flags) // 64) * 64, dtype=bool)
+    padded[: len(flags)] = flags
+    return np.packbits(padded, bitorder="little").view("<u8")
+
+
+def make_sparse(rng, shape, dtype):
+    """Numbers of which most are zeros of either sign, some a NaN; some columns all zero."""
+    a = rng.standard_normal(shape).astype(dtype)
+    a[rng.random(shape) < 0.8] = 0
+    a[rng.random(shape) < 0.3] *= -1
+    a[rng.random(shape) < 0.01] = np.nan
+    a[:, rng.random(shape[1]) < 0.4] = 0
+    return a
+
+
+def test_products_have_the_same_bits_without_zero_terms(isa, dtype, rng):
+    """Also where all that is left of a sum underflows, to a zero of either sign."""
+    for rows, cols, depth in list_cases(dtype):
+        _, _, b = make_operands(rng, 1, cols, depth, dtype)
+        b[:, :cols:3] *= np.finfo(dtype).smallest_subnormal  # no bigger than that
+        a = make_sparse(rng, (rows, depth), dtype)
+        a[::2] = np.where(np.isnan(a[::2]), 0, a[::2])
+        terms, _ = probes.find_row_terms(a, np.arange(rows), 0, depth)
+        whole, few = np.empty((2, rows, cols), dtype)
+        probes.multiply_rows(a, np.arange(rows), 0, depth, b, whole)
+        probes.multiply_rows(a, np.arange(rows), 0, depth, b, few, terms=terms)
+        assert common.same_bits(few, whole), (rows, cols, depth)
+        turned = np.ascontiguousarray(a.T)
+        terms = probes.find_batch_terms(turned, np.arange(depth), 0, rows)
+        for alpha, beta in [(1.0, 0.0), (-0.3, 1.0), (-0.3, 0.9)]:
+            whole[...] = few[...] = rng.standard_normal((rows, cols))
+            whole[0], few[0] = -0.0, -0.0
+            probes.multiply_batch(turned, np.arange(depth), 0, b, whole, alpha, beta)
+            probes.multiply_batch(turned, np.arange(depth), 0, b, few, alpha, beta, terms)
+            assert common.same_bits(few, whole), (rows, cols, depth, alpha, beta)
+
+
+def test_a_row_has_the_same_bits_without_its_zeros(isa, dtype, rng):
+    for cols in [width for width in SIDES if width <= kernels.get_panel_width(dtype)]:
+        for depth, chunk in [(1, 1), (9, 4), (65, 65), (100, 25), (257, 65), (700, 130)]:
+            _, _, b = make_operands(rng, 1, cols, depth, dtype)
+            for share in (0, 0.2, 0.45, 1):
+                row = rng.standard_normal(depth).astype(dtype)
+                row[rng.random(depth) >= share] = -0.0
+                whole, few = np.empty((2, cols), dtype)
+                probes.multiply_row(row, chunk, b, whole)
+                probes.multiply_row(row, chunk, b, few, skip_zeros=True)
+                assert common.same_bits(few, whole), (cols, depth, chunk, share)
+
+
+def test_terms_that_are_left_out_are_not_computed(isa, dtype, rng):
+    """0 times NaN would be NaN."""
+    a = np.zeros((7, 70), dtype)
+    a[:, [3, 68]] = 1
+    b = np.full((70, kernels.get_panel_width(dtype)), np.nan, dtype)
+    b[[3, 68]] = 2
+    c = np.empty((7, b.shape[1]), dtype)
+    terms, n_terms = probes.find_row_terms(a, np.arange(7), 0, 70)
+    assert n_terms == 4  # two in each of two tiles
+    probes.multiply_rows(a, np.arange(7), 0, 70, b, c, terms=terms)
+    assert (c == 4).all()
+    turned = np.ascontiguousarray(a.T)
+    terms = probes.find_batch_terms(turned, np.arange(70), 0, 7)
+    probes.multiply_batch(turned, np.arange(70), 0, b, c, 1.0, 1.0, terms)
+    assert (c == 8).all()
+    probes.multiply_row(a[0], 20, b, c[0], skip_zeros=True)
+    assert (c[0] == 4).all()
+
+
 def test_multiply_row_keeps_nan(isa, dtype):
     b = np.zeros((2, kernels.get_vector_width(dtype)), dtype)
     b[1] = np.nan

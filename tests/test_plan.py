@@ -54,11 +54,11 @@ def make(shapes, batch_size=32, n_threads=2, widths=(16, 64), update="fused", **
 
 @pytest.mark.parametrize(
     ("n_out", "n_threads", "cut"),
-    [(128, 2, "outputs"), (100, 2, "inputs"), (1088, 2, "outputs"), (240, 2, "inputs"),
+    [(128, 2, "outputs"), (100, 2, "outputs"), (80, 2, "inputs"), (240, 2, "outputs"),
      (192, 3, "outputs"), (192, 2, "inputs")],
 )  # fmt: skip
-def test_columns_are_shared_out_where_no_thread_has_six_percent_more(n_out, n_threads, cut):
-    """In vectors of 16 columns, panels of 64: 4 + 3, 8 + 7 and 2 panels + 1 are too uneven."""
+def test_columns_are_shared_out_where_no_thread_has_much_more(n_out, n_threads, cut):
+    """In vectors of 16 columns, panels of 64: 3 + 2 and 2 panels + 1 are too uneven."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plan, "MAX_OWNED_WEIGHTS", 1 << 20)
         first, _ = make(make_shapes([784, n_out, 10]), n_threads=n_threads).layers

@@ -44,6 +44,9 @@ FNN_INLINE vec vfnma(vec a, vec b, vec c) { return FNN_MM(fnmadd)(a, b, c); }
 FNN_INLINE vec vmax(vec a, vec b) { return FNN_MM(max)(a, b); }
 FNN_INLINE vec vmin(vec a, vec b) { return FNN_MM(min)(a, b); }
 FNN_INLINE vmask vless(vec a, vec b) { return FNN_MM(cmp)(a, b, _CMP_LT_OQ); }
+FNN_INLINE unsigned vnonzero(vec v) {
+    return (unsigned)FNN_MM(movemask)(FNN_MM(cmp)(v, vzero(), _CMP_NEQ_UQ));
+}
 FNN_INLINE vec vselect(vmask mask, vec yes, vec no) { return FNN_MM(blendv)(no, yes, mask); }
 
 #if FNN_IS_F32

@@ -65,6 +65,7 @@ FNN_INLINE vec vfnma(vec a, vec b, vec c) { return FNN_MM(fnmadd)(a, b, c); }
 FNN_INLINE vec vmax(vec a, vec b) { return FNN_MM(max)(a, b); }
 FNN_INLINE vec vmin(vec a, vec b) { return FNN_MM(min)(a, b); }
 FNN_INLINE vmask vless(vec a, vec b) { return FNN_MM_MASK(cmp)(a, b, _CMP_LT_OQ); }
+FNN_INLINE unsigned vnonzero(vec v) { return FNN_MM_MASK(cmp)(v, vzero(), _CMP_NEQ_UQ); }
 FNN_INLINE vec vselect(vmask mask, vec yes, vec no) { return FNN_MM(mask_blend)(mask, no, yes); }
 FNN_INLINE vec vexponent(vec v) { return FNN_MM(getexp)(v); }
 FNN_INLINE vec vscale2(vec v, vec n) { return FNN_MM(scalef)(v, n); }

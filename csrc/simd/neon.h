@@ -80,6 +80,11 @@ FNN_INLINE int32x4_t FNN_NAME(to_integers)(vec n) { return vcvtq_s32_f32(n); }
 
 FNN_INLINE real vsum(vec v) { return vpadds_f32(vadd_f32(vget_low_f32(v), vget_high_f32(v))); }
 
+FNN_INLINE unsigned vnonzero(vec v) {
+    const uint32x4_t bits = {1, 2, 4, 8};
+    return vaddvq_u32(vbicq_u32(bits, vceqzq_f32(v)));
+}
+
 FNN_INLINE double vsum_double(vec v) {
     return vpaddd_f64(vaddq_f64(vcvt_f64_f32(vget_low_f32(v)), vcvt_high_f64_f32(v)));
 }
@@ -100,6 +105,11 @@ FNN_INLINE vec FNN_NAME(as_reals)(int64x2_t bits) { return vreinterpretq_f64_s64
 FNN_INLINE int64x2_t FNN_NAME(as_bits)(vec v) { return vreinterpretq_s64_f64(v); }
 FNN_INLINE vec FNN_NAME(to_reals)(int64x2_t n) { return vcvtq_f64_s64(n); }
 FNN_INLINE int64x2_t FNN_NAME(to_integers)(vec n) { return vcvtq_s64_f64(n); }
+
+FNN_INLINE unsigned vnonzero(vec v) {
+    const uint64x2_t bits = {1, 2};
+    return (unsigned)vaddvq_u64(vbicq_u64(bits, vceqzq_f64(v)));
+}
 
 FNN_INLINE real vsum(vec v) { return vpaddd_f64(v); }
 FNN_INLINE double vsum_double(vec v) { return vsum(v); }

@@ -55,6 +55,7 @@ FNN_INLINE vec vfnma(vec a, vec b, vec c) { return c - a * b; }
 FNN_INLINE vec vmax(vec a, vec b) { return a > b ? a : b; }
 FNN_INLINE vec vmin(vec a, vec b) { return a < b ? a : b; }
 FNN_INLINE vmask vless(vec a, vec b) { return a < b; }
+FNN_INLINE unsigned vnonzero(vec v) { return v != 0; }
 FNN_INLINE vec vselect(vmask mask, vec yes, vec no) { return mask ? yes : no; }
 
 /* 2^n: n + bias, in the low bits of the sum, is shifted into the exponent field. */

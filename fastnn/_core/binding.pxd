@@ -8,6 +8,7 @@ cdef class Binding:
     cdef readonly object plan
     cdef readonly object dtype
     cdef readonly bint packed, is_f32
+    cdef bint training
     cdef Kernels kernels
     cdef Layer *layers
     cdef Py_ssize_t n_layers
@@ -17,3 +18,5 @@ cdef class Binding:
     cdef readonly object deltas   # the same of the backward pass; none in prediction
     cdef object slots, slot_panels  # what the optimizer keeps: views like `parameters`, and packed
     cdef object panels       # packed copies of the weights, per layer, or None
+
+    cdef bint is_finite(self, Py_ssize_t i)

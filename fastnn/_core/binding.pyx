@@ -14,7 +14,9 @@ from fastnn._core.plan import choose_stride
 from fastnn._core.plan_structs import count_chunks
 
 from fastnn._core.deltas cimport transpose_block
-from fastnn._core.kernels cimport active_kernels
+from fastnn._core.forward cimport has_many_zeros
+from fastnn._core.kernels cimport active_kernels, find_nonfinite_in
+from fastnn._core.structs cimport DENSE
 
 CACHE_LINE = 64
 
@@ -85,6 +87,7 @@ cdef class Binding:
         self.dtype = np.dtype(plan.dtype)
         self.is_f32 = self.dtype == np.float32
         self.packed = packed
+        self.training = training
         self.kernels = active_kernels()[0]
         self.n_layers = len(plan.layers)
         self.parameters = parameters
@@ -114,6 +117,7 @@ cdef class Binding:
         for i in range(self.n_layers):
             self.layers[i].packed = other.layers[i].packed
             self.layers[i].weight = other.layers[i].weight
+            self.layers[i].finite = other.layers[i].finite
         self.keep(other)
 
     def keep(self, array):
@@ -150,6 +154,10 @@ cdef class Binding:
         layer.input_block = planning.choose_input_block(rows, self.dtype.itemsize)
         layer.blas_block = phase_order.BLAS_BLOCK
         layer.update_block = planning.UPDATE_BLOCK
+        tile_rows = (self.kernels.f32.tile_rows if self.is_f32
+                     else self.kernels.f64.tile_rows)
+        n_tiles = count_chunks(planning.UPDATE_BLOCK, tile_rows)
+        layer.term_words = n_tiles * count_chunks(planning.BATCH_CHUNK, 64)
         layer.n_panels = len(planned.panels) - 1
         layer.n_transposed_panels = len(planned.transposed_panels) - 1
         layer.panels = <Py_ssize_t *>address(
@@ -265,10 +273,15 @@ cdef class Binding:
             yield panel.reshape(layer.n_in, padded)[:, : stop - first], weight[:, first:stop]
 
     def pack(self):
-        """Copy the weights and the optimizer's state into panels, and transpose the weights."""
+        """Copy the weights and the optimizer's state into panels, and transpose the weights.
+
+        Of weights that will change, only whether those of the first layer are finite is of use.
+        """
         cdef Py_ssize_t i
         for panel, columns in self.list_copies():
             panel[...] = columns
+        for i in range(1 if self.training else self.n_layers):
+            self.layers[i].finite = self.layers[i].kind == DENSE and self.is_finite(i)
         for i in range(self.n_layers):
             if self.layers[i].weight_transposed != NULL:
                 if self.is_f32:
@@ -277,6 +290,26 @@ cdef class Binding:
                 else:
                     transpose_block(&self.kernels, &self.layers[i], 0, self.layers[i].n_in,
                                     <const double *>NULL)
+
+    cdef bint is_finite(self, Py_ssize_t i):
+        """Whether no weight of a dense layer is NaN or infinite, where it lies for the engine."""
+        cdef Layer *layer = self.layers + i
+        cdef Py_ssize_t n = len(self.panels[i]) if layer.packed else layer.n_in * layer.n_out
+        if self.is_f32:
+            return find_nonfinite_in(&self.kernels, <const float *>layer.weight, n) < 0
+        return find_nonfinite_in(&self.kernels, <const double *>layer.weight, n) < 0
+
+    def sees_zeros(self, x):
+        """Whether there are so many in x that the first layer's tiles had better look for them."""
+        cdef const char *rows = <const char *>address(x)
+        cdef Py_ssize_t row_bytes = x.strides[0], n_rows = len(x)
+        if self.layers[0].kind != DENSE or self.layers[0].blas:
+            return False
+        if self.is_f32:
+            return has_many_zeros(&self.kernels, self.layers, rows, row_bytes, n_rows,
+                                  <const float *>NULL)
+        return has_many_zeros(&self.kernels, self.layers, rows, row_bytes, n_rows,
+                              <const double *>NULL)
 
     def unpack(self):
         """Copy the panels back into the weights and the optimizer's state."""

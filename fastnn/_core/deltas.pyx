@@ -78,7 +78,7 @@ cdef void backward_input_block(const Kernels *kernels, const Layer *layer,
                               wt + start * stride, stride, rows, width, dx, before.stride,
                               start > 0, <const real *>NULL, False,
                               gate if last and before.activation == FNN_ACTIVATION_RELU
-                              else <const real *>NULL)
+                              else <const real *>NULL, NULL)
                 if last and not (is_inlined(before.activation) or before.rowwise):
                     differentiate(kernels, before, block, rows, first, width, dx)
         if before.rowwise:

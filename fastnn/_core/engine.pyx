@@ -71,6 +71,7 @@ cdef class Engine:
     cdef readonly object epoch_losses  # (n_rows) losses of this epoch's rows so far, in its order
     cdef object batch, x_rows, target_rows, row_loss, blocks
     cdef readonly Py_ssize_t n_steps_done
+    cdef bint sees_zeros  # in the data
     cdef readonly list epochs_done
 
     def __init__(self, Binding binding, loss, merged, arenas, last_plan=None, *, settings,
@@ -144,6 +145,7 @@ cdef class Engine:
         run.shuffle = shuffle
         run.x = <const char *>address(x)
         run.x_row_bytes = x.strides[0]
+        self.sees_zeros = self.binding.sees_zeros(x)
         run.targets = <const char *>address(targets)
         run.target_row_bytes = 0 if targets is None else targets.strides[0]
         run.labels = <const int32_t *>address(labels)
@@ -212,6 +214,7 @@ cdef class Engine:
                 or coefficients.shape[1] != FNN_N_COEFFICIENTS):
             raise ValueError("coefficients must have one row, or one for each step")
         self.step.optimizer = kernel_lists.list_optimizers().index(optimizer)
+        self.binding.layers[0].skips_zeros = self.sees_zeros and self.binding.layers[0].finite
         run.step = self.step
         run.coefficients = <const fnn_coefficients *>&coefficients[0, 0]
         run.coefficients_step = coefficients.shape[0] > 1

@@ -102,14 +102,21 @@ cdef extern from "fastnn.h" nogil:
         void (*multiply_rows)(const float *const *a_rows, Py_ssize_t offset, Py_ssize_t depth,
                               const float *b, Py_ssize_t b_stride, Py_ssize_t rows,
                               Py_ssize_t cols, float *c, Py_ssize_t c_stride, int accumulate,
-                              const float *bias, int relu, const float *gate) noexcept nogil
+                              const float *bias, int relu, const float *gate,
+                              const uint64_t *terms) noexcept nogil
         void (*multiply_row)(const float *a, Py_ssize_t depth, Py_ssize_t chunk, const float *b,
                              Py_ssize_t b_stride, Py_ssize_t cols, float *c, const float *bias,
-                             int relu) noexcept nogil
+                             int relu, int skip_zeros) noexcept nogil
         void (*multiply_batch)(const float *const *a_rows, Py_ssize_t offset, Py_ssize_t depth,
                                const float *b, Py_ssize_t b_stride, Py_ssize_t rows,
                                Py_ssize_t cols, float *c, Py_ssize_t c_stride, float alpha,
-                               float beta) noexcept nogil
+                               float beta, const uint64_t *terms) noexcept nogil
+        Py_ssize_t (*find_row_terms)(const float *const *a_rows, Py_ssize_t offset,
+                                     Py_ssize_t depth, Py_ssize_t rows,
+                                     uint64_t *terms) noexcept nogil
+        void (*find_batch_terms)(const float *const *a_rows, Py_ssize_t offset,
+                                 Py_ssize_t depth, Py_ssize_t rows,
+                                 uint64_t *terms) noexcept nogil
         void (*sum_chunks)(const float *partial, Py_ssize_t chunk_stride, Py_ssize_t n_chunks,
                            Py_ssize_t stride, Py_ssize_t rows, Py_ssize_t cols,
                            const float *bias, int relu, float *z) noexcept nogil
@@ -183,14 +190,21 @@ cdef extern from "fastnn.h" nogil:
         void (*multiply_rows)(const double *const *a_rows, Py_ssize_t offset, Py_ssize_t depth,
                               const double *b, Py_ssize_t b_stride, Py_ssize_t rows,
                               Py_ssize_t cols, double *c, Py_ssize_t c_stride, int accumulate,
-                              const double *bias, int relu, const double *gate) noexcept nogil
+                              const double *bias, int relu, const double *gate,
+                              const uint64_t *terms) noexcept nogil
         void (*multiply_row)(const double *a, Py_ssize_t depth, Py_ssize_t chunk, const double *b,
                              Py_ssize_t b_stride, Py_ssize_t cols, double *c, const double *bias,
-                             int relu) noexcept nogil
+                             int relu, int skip_zeros) noexcept nogil
         void (*multiply_batch)(const double *const *a_rows, Py_ssize_t offset, Py_ssize_t depth,
                                const double *b, Py_ssize_t b_stride, Py_ssize_t rows,
                                Py_ssize_t cols, double *c, Py_ssize_t c_stride, double alpha,
-                               double beta) noexcept nogil
+                               double beta, const uint64_t *terms) noexcept nogil
+        Py_ssize_t (*find_row_terms)(const double *const *a_rows, Py_ssize_t offset,
+                                     Py_ssize_t depth, Py_ssize_t rows,
+                                     uint64_t *terms) noexcept nogil
+        void (*find_batch_terms)(const double *const *a_rows, Py_ssize_t offset,
+                                 Py_ssize_t depth, Py_ssize_t rows,
+                                 uint64_t *terms) noexcept nogil
         void (*sum_chunks)(const double *partial, Py_ssize_t chunk_stride, Py_ssize_t n_chunks,
                            Py_ssize_t stride, Py_ssize_t rows, Py_ssize_t cols,
                            const double *bias, int relu, double *z) noexcept nogil

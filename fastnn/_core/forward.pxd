@@ -1,6 +1,8 @@
 from fastnn._core.kernels cimport Kernels, real
 from fastnn._core.structs cimport Layer
 
+cdef bint has_many_zeros(const Kernels *kernels, const Layer *layer, const char *x,
+                         Py_ssize_t row_bytes, Py_ssize_t n_rows, const real *tag) noexcept nogil
 cdef void activate(const Kernels *kernels, const Layer *layer, Py_ssize_t row,
                    Py_ssize_t rows, Py_ssize_t column, Py_ssize_t columns,
                    const real *tag) noexcept nogil

@@ -4,20 +4,58 @@ Shapes: x (batch, n_in), W (n_in, n_out), a (batch, n_out). Each function loops 
 chunks of one thread's slice and calls the kernels, which loop over elements.
 """
 
+from libc.stdint cimport uint64_t
+
 from fastnn._core.fastnn cimport FNN_ACTIVATION_RELU
 from fastnn._core.kernels cimport (
     activation_forward,
+    find_row_terms,
     multiply_matrices,
     multiply_row,
     multiply_rows,
     sum_chunks,
 )
-from fastnn._core.structs cimport is_inlined, panel_stride
+from fastnn._core.structs cimport TERM_WORDS, is_inlined, panel_stride
+
+cdef enum:
+    MIN_SAMPLED_ROWS = 12
+    SAMPLED_ROWS = 96
+
+
+cdef bint has_many_zeros(const Kernels *kernels, const Layer *layer, const char *x,
+                         Py_ssize_t row_bytes, Py_ssize_t n_rows,
+                         const real *tag) noexcept nogil:
+    """Whether tiles leave out a quarter of their terms or more, by a sample of the rows of x.
+
+    It takes an eighth of a forward pass at most to look, a hundredth of that for each panel.
+    """
+    cdef const real *rows[SAMPLED_ROWS]
+    cdef uint64_t scratch[TERM_WORDS]
+    cdef Py_ssize_t n = min(n_rows, max(MIN_SAMPLED_ROWS, min(SAMPLED_ROWS, n_rows // 8)))
+    cdef Py_ssize_t n_tiles = (n + kernels.f32.tile_rows - 1) // kernels.f32.tile_rows
+    cdef Py_ssize_t i, start, n_terms = 0
+    for i in range(n):
+        rows[i] = <const real *>(x + n_rows * i // n * row_bytes)
+    for start from 0 <= start < layer.n_in by layer.chunk:
+        n_terms += find_row_terms(kernels, rows, start, min(layer.chunk, layer.n_in - start), n,
+                                  scratch)
+    return 4 * n_terms <= 3 * n_tiles * layer.n_in
+
+
+cdef const uint64_t *find_terms(const Kernels *kernels, const Layer *layer,
+                                const real *const *x_rows, Py_ssize_t rows, Py_ssize_t start,
+                                uint64_t *scratch) noexcept nogil:
+    """Which inputs of the chunk that begins at `start` count; NULL: all of them."""
+    if not layer.skips_zeros:
+        return NULL
+    find_row_terms(kernels, x_rows, start, min(layer.chunk, layer.n_in - start), rows, scratch)
+    return scratch
 
 
 cdef void multiply_chunk(const Kernels *kernels, const Layer *layer,
                          const real *const *x_rows, Py_ssize_t rows, Py_ssize_t panel,
-                         Py_ssize_t start, real *z, bint accumulate, bint last) noexcept nogil:
+                         Py_ssize_t start, real *z, bint accumulate, bint last,
+                         const uint64_t *terms) noexcept nogil:
     """z (+)= x[:, chunk] W[chunk, panel] for the chunk of inputs that begins at `start`."""
     cdef Py_ssize_t first = layer.panels[panel], width = layer.panels[panel + 1] - first
     cdef Py_ssize_t depth = min(layer.chunk, layer.n_in - start)
@@ -29,7 +67,7 @@ cdef void multiply_chunk(const Kernels *kernels, const Layer *layer,
         bias = <const real *>layer.bias + first
     multiply_rows(kernels, x_rows, start, depth, w, w_stride, rows, width, z, layer.stride,
                   accumulate, bias, last and layer.activation == FNN_ACTIVATION_RELU,
-                  <const real *>NULL)
+                  <const real *>NULL, terms)
 
 
 cdef void activate(const Kernels *kernels, const Layer *layer, Py_ssize_t row,
@@ -69,7 +107,7 @@ cdef void forward_row(const Kernels *kernels, const Layer *layer, const real *x,
                      <real *>layer.source + row * layer.stride + first,
                      <const real *>NULL if layer.bias == NULL
                      else <const real *>layer.bias + first,
-                     layer.activation == FNN_ACTIVATION_RELU)
+                     layer.activation == FNN_ACTIVATION_RELU, layer.finite)
         activate_panel(kernels, layer, row, 1, panel, x)
 
 
@@ -80,14 +118,17 @@ cdef void forward_rows(const Kernels *kernels, const Layer *layer, const real *c
     cdef Py_ssize_t start, panel, first
     cdef bint last
     cdef real *z = <real *>layer.source + block * layer.stride
+    cdef uint64_t scratch[TERM_WORDS]
+    cdef const uint64_t *terms
     for start from 0 <= start < layer.n_in by layer.chunk:
         last = start + layer.chunk >= layer.n_in
+        terms = find_terms(kernels, layer, x_rows + block, rows, start, scratch)
         for panel in range(layer.n_panels):
             first = layer.panels[panel]
             if first < column_start or first >= column_stop:
                 continue
             multiply_chunk(kernels, layer, x_rows + block, rows, panel, start, z + first,
-                           start > 0, last)
+                           start > 0, last, terms)
             if last:
                 activate_panel(kernels, layer, block, rows, panel, z)
 
@@ -130,15 +171,19 @@ cdef void forward_blas(const Kernels *kernels, const Layer *layer, const real *x
 cdef void partial_sums(const Kernels *kernels, const Layer *layer, const real *const *x_rows,
                        Py_ssize_t batch, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """partial[c] = x[:, chunk c] W[chunk c] for the chunks of inputs in start..stop."""
-    cdef Py_ssize_t chunk_start, panel, block
+    cdef Py_ssize_t chunk_start, panel, block, rows
     cdef real *partial
+    cdef uint64_t scratch[TERM_WORDS]
+    cdef const uint64_t *terms
     for chunk_start from start <= chunk_start < stop by layer.chunk:
         partial = <real *>layer.partial + chunk_start // layer.chunk * layer.partial_size
         for block from 0 <= block < batch by layer.row_block:
+            rows = min(layer.row_block, batch - block)
+            terms = find_terms(kernels, layer, x_rows + block, rows, chunk_start, scratch)
             for panel in range(layer.n_panels):
-                multiply_chunk(kernels, layer, x_rows + block, min(layer.row_block, batch - block),
-                               panel, chunk_start,
-                               partial + block * layer.stride + layer.panels[panel], False, False)
+                multiply_chunk(kernels, layer, x_rows + block, rows, panel, chunk_start,
+                               partial + block * layer.stride + layer.panels[panel], False, False,
+                               terms)
 
 
 cdef void reduce_rows(const Kernels *kernels, const Layer *layer, Py_ssize_t start,

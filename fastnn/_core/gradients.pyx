@@ -12,18 +12,20 @@ Rejected: the optimizers inside the tile. There would be a tile for each of them
 left for its state.
 """
 
+from libc.stdint cimport uint64_t
 from libc.string cimport memcpy, memset
 
 from fastnn._core.fastnn cimport FNN_MAX_SLOTS
 from fastnn._core.kernels cimport (
     add_penalty,
     column_sums,
+    find_batch_terms,
     multiply_batch,
     multiply_matrices,
     product_sums,
     update_parameters,
 )
-from fastnn._core.structs cimport UPDATE_BLOCKED, UPDATE_FUSED, panel_stride
+from fastnn._core.structs cimport TERM_WORDS, UPDATE_BLOCKED, UPDATE_FUSED, panel_stride
 
 
 cdef void weight_block(const Step *step, const Layer *layer, const real *const *x_rows,
@@ -33,18 +35,40 @@ cdef void weight_block(const Step *step, const Layer *layer, const real *const *
 
     The columns of x that a block of inputs needs stay in cache while the panels pass by.
     """
-    cdef Py_ssize_t panel, first, block
+    cdef Py_ssize_t panel, first, block, rows, size = layer.input_block
+    cdef uint64_t scratch[TERM_WORDS]
+    cdef uint64_t *terms = NULL
+    if layer.skips_zeros and count_term_words(layer, step.batch) <= TERM_WORDS:
+        terms = scratch
+        size = layer.update_block
     if layer.delta_panels != NULL:
         for panel in range(layer.n_panels):
             if column_start <= layer.panels[panel] < column_stop:
                 copy_delta(step, layer, panel, <const real *>layer.delta)
-    for block from input_start <= block < input_stop by layer.input_block:
+    for block from input_start <= block < input_stop by size:
+        rows = min(size, input_stop - block)
+        if terms != NULL:
+            find_terms(step, layer, x_rows, block, rows, terms)
         for panel in range(layer.n_panels):
             first = layer.panels[panel]
             if column_start <= first < column_stop:
-                weight_panel(step, layer, x_rows, block,
-                             min(layer.input_block, input_stop - block), first,
-                             layer.panels[panel + 1] - first)
+                weight_panel(step, layer, x_rows, block, rows, first,
+                             layer.panels[panel + 1] - first, terms)
+
+
+cdef Py_ssize_t count_term_words(const Layer *layer, Py_ssize_t batch) noexcept nogil:
+    """Words for which rows of a batch count in the tiles of one block of updates."""
+    return (batch + layer.batch_chunk - 1) // layer.batch_chunk * layer.term_words
+
+
+cdef void find_terms(const Step *step, const Layer *layer, const real *const *x_rows,
+                     Py_ssize_t input_start, Py_ssize_t rows, uint64_t *terms) noexcept nogil:
+    """Those words, for each chunk of the batch."""
+    cdef Py_ssize_t start
+    for start from 0 <= start < step.batch by layer.batch_chunk:
+        find_batch_terms(step.kernels, x_rows + start, input_start,
+                         min(layer.batch_chunk, step.batch - start), rows,
+                         terms + start // layer.batch_chunk * layer.term_words)
 
 
 cdef void copy_delta(const Step *step, const Layer *layer, Py_ssize_t panel,
@@ -59,8 +83,8 @@ cdef void copy_delta(const Step *step, const Layer *layer, Py_ssize_t panel,
 
 cdef void weight_panel(const Step *step, const Layer *layer, const real *const *x_rows,
                        Py_ssize_t input_start, Py_ssize_t rows, Py_ssize_t first,
-                       Py_ssize_t width) noexcept nogil:
-    """The same for some rows of one panel."""
+                       Py_ssize_t width, const uint64_t *terms) noexcept nogil:
+    """The same for some rows of one panel: of no more than one block of updates, given terms."""
     cdef Py_ssize_t stride = panel_stride(layer, width) if layer.packed else layer.n_out
     cdef Py_ssize_t offset = first * layer.n_in if layer.packed else first
     cdef real *gradient
@@ -68,13 +92,14 @@ cdef void weight_panel(const Step *step, const Layer *layer, const real *const *
     if step.update == UPDATE_FUSED:
         multiply_panel(step, layer, x_rows, input_start, rows, first, width,
                        <real *>layer.weight + offset, stride,
-                       <real>-step.coefficients.rate, <real>step.coefficients.keep)
+                       <real>-step.coefficients.rate, <real>step.coefficients.keep, terms)
     elif step.update == UPDATE_BLOCKED:
-        update_panel(step, layer, x_rows, input_start, rows, first, width, offset, stride)
+        update_panel(step, layer, x_rows, input_start, rows, first, width, offset, stride,
+                     terms)
     else:
         gradient = <real *>layer.weight_grad + input_start * layer.n_out + first
         multiply_panel(step, layer, x_rows, input_start, rows, first, width, gradient,
-                       layer.n_out, <real>1, <real>0)
+                       layer.n_out, <real>1, <real>0, terms)
         penalise_block(step, layer, <const real *>layer.weight + offset, stride, gradient,
                        rows, width)
 
@@ -82,7 +107,7 @@ cdef void weight_panel(const Step *step, const Layer *layer, const real *const *
 cdef void multiply_panel(const Step *step, const Layer *layer, const real *const *x_rows,
                          Py_ssize_t input_start, Py_ssize_t rows, Py_ssize_t first,
                          Py_ssize_t width, real *out, Py_ssize_t stride, real alpha,
-                         real beta) noexcept nogil:
+                         real beta, const uint64_t *terms) noexcept nogil:
     """out = alpha * dW + beta * out for some rows of one panel, summed in chunks of the batch."""
     cdef Py_ssize_t start, delta_stride = layer.stride
     cdef const real *delta = <const real *>layer.delta + first
@@ -93,12 +118,15 @@ cdef void multiply_panel(const Step *step, const Layer *layer, const real *const
         multiply_batch(step.kernels, x_rows + start, input_start,
                        min(layer.batch_chunk, step.batch - start),
                        delta + start * delta_stride, delta_stride, rows, width, out, stride,
-                       alpha, beta if start == 0 else <real>1)
+                       alpha, beta if start == 0 else <real>1,
+                       NULL if terms == NULL
+                       else terms + start // layer.batch_chunk * layer.term_words)
 
 
 cdef void update_panel(const Step *step, const Layer *layer, const real *const *x_rows,
                        Py_ssize_t input_start, Py_ssize_t rows, Py_ssize_t first,
-                       Py_ssize_t width, Py_ssize_t offset, Py_ssize_t stride) noexcept nogil:
+                       Py_ssize_t width, Py_ssize_t offset, Py_ssize_t stride,
+                       const uint64_t *terms) noexcept nogil:
     """Some rows of one panel, block by block: dW into scratch, then the optimizer.
 
     What fills up the panel's last vector has a gradient of zero, and so stays zero.
@@ -110,7 +138,7 @@ cdef void update_panel(const Step *step, const Layer *layer, const real *const *
     for row from 0 <= row < rows by layer.update_block:
         n = min(layer.update_block, rows - row)
         multiply_panel(step, layer, x_rows, input_start + row, n, first, width, gradient,
-                       gradient_stride, <real>1, <real>0)
+                       gradient_stride, <real>1, <real>0, terms)
         update_block(step, layer, offset + row * stride, stride, gradient, gradient_stride, n,
                      gradient_stride if layer.packed else width, layer.l1, layer.l2)
 

@@ -228,6 +228,13 @@ cdef class Predictor:
             request.in_halves = True
         return finite
 
+    cdef skip_zeros(self, x):
+        """Have tiles of the first layer leave out the zeros of x where that is worth it."""
+        cdef Binding first = self.bindings[0], binding
+        skips = first.layers[0].finite and first.sees_zeros(x)
+        for binding in self.bindings:
+            binding.layers[0].skips_zeros = skips
+
     def run(self, x, out):
         """Fill `out` (n_rows, n_out), contiguous, with the last layer's output for x.
 
@@ -237,6 +244,7 @@ cdef class Predictor:
         cdef char *target = <char *>address(out)
         cdef Py_ssize_t row_bytes = x.strides[0], n_rows = len(x), n_out = out.shape[1]
         cdef int n_threads = len(self.bindings)
+        self.skip_zeros(x)
         with nogil:
             self.aim(source, row_bytes, n_rows, target, n_out, n_threads)
             predict_in_parallel(&self.request)

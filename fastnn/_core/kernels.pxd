@@ -41,13 +41,14 @@ cdef inline void multiply_rows(
     const Kernels *kernels, const real *const *a_rows, Py_ssize_t offset, Py_ssize_t depth,
     const real *b, Py_ssize_t b_stride, Py_ssize_t rows, Py_ssize_t cols, real *c,
     Py_ssize_t c_stride, bint accumulate, const real *bias, bint relu, const real *gate,
+    const uint64_t *terms,
 ) noexcept nogil:
     if real is float:
         kernels.f32.multiply_rows(a_rows, offset, depth, b, b_stride, rows, cols, c, c_stride,
-                                  accumulate, bias, relu, gate)
+                                  accumulate, bias, relu, gate, terms)
     else:
         kernels.f64.multiply_rows(a_rows, offset, depth, b, b_stride, rows, cols, c, c_stride,
-                                  accumulate, bias, relu, gate)
+                                  accumulate, bias, relu, gate, terms)
 
 
 cdef inline Py_ssize_t find_nonfinite_in(
@@ -62,24 +63,46 @@ cdef inline Py_ssize_t find_nonfinite_in(
 cdef inline void multiply_row(
     const Kernels *kernels, const real *a, Py_ssize_t depth, Py_ssize_t chunk, const real *b,
     Py_ssize_t b_stride, Py_ssize_t cols, real *c, const real *bias, bint relu,
+    bint skip_zeros,
 ) noexcept nogil:
     if real is float:
-        kernels.f32.multiply_row(a, depth, chunk, b, b_stride, cols, c, bias, relu)
+        kernels.f32.multiply_row(a, depth, chunk, b, b_stride, cols, c, bias, relu, skip_zeros)
     else:
-        kernels.f64.multiply_row(a, depth, chunk, b, b_stride, cols, c, bias, relu)
+        kernels.f64.multiply_row(a, depth, chunk, b, b_stride, cols, c, bias, relu, skip_zeros)
 
 
 cdef inline void multiply_batch(
     const Kernels *kernels, const real *const *a_rows, Py_ssize_t offset, Py_ssize_t depth,
     const real *b, Py_ssize_t b_stride, Py_ssize_t rows, Py_ssize_t cols, real *c,
     Py_ssize_t c_stride, real alpha, real beta,
+    const uint64_t *terms,
 ) noexcept nogil:
     if real is float:
         kernels.f32.multiply_batch(a_rows, offset, depth, b, b_stride, rows, cols, c, c_stride,
-                                   alpha, beta)
+                                   alpha, beta, terms)
     else:
         kernels.f64.multiply_batch(a_rows, offset, depth, b, b_stride, rows, cols, c, c_stride,
-                                   alpha, beta)
+                                   alpha, beta, terms)
+
+
+cdef inline Py_ssize_t find_row_terms(
+    const Kernels *kernels, const real *const *a_rows, Py_ssize_t offset, Py_ssize_t depth,
+    Py_ssize_t rows, uint64_t *terms,
+) noexcept nogil:
+    if real is float:
+        return kernels.f32.find_row_terms(a_rows, offset, depth, rows, terms)
+    else:
+        return kernels.f64.find_row_terms(a_rows, offset, depth, rows, terms)
+
+
+cdef inline void find_batch_terms(
+    const Kernels *kernels, const real *const *a_rows, Py_ssize_t offset, Py_ssize_t depth,
+    Py_ssize_t rows, uint64_t *terms,
+) noexcept nogil:
+    if real is float:
+        kernels.f32.find_batch_terms(a_rows, offset, depth, rows, terms)
+    else:
+        kernels.f64.find_batch_terms(a_rows, offset, depth, rows, terms)
 
 
 cdef inline void multiply_matrices(

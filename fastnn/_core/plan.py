@@ -147,7 +147,7 @@ def plan_layer(before, shape, input_gradient, batch_size, isa, widths, n_threads
     elif (
         (is_streamed or not input_gradient)
         and not shape.rowwise
-        and is_balanced(cut_panels(panels, n_threads), widths[0], 1.3 if is_streamed else 1.06)
+        and is_balanced(cut_panels(panels, n_threads), widths[0], 1.3 if is_streamed else 1.15)
     ):
         cut = "outputs"
     elif count_chunks(shape.n_in, chunk) >= n_threads:

@@ -50,7 +50,12 @@ def multiply_rows(
     bias: _Array | None = None,
     relu: bool = False,
     gate: _Array | None = None,
+    terms: NDArray[np.uint64] | None = None,
 ) -> None: ...
+def find_row_terms(
+    a: _Array, order: ArrayLike, offset: int, depth: int
+) -> tuple[NDArray[np.uint64], int]: ...
+def find_batch_terms(a: _Array, order: ArrayLike, offset: int, rows: int) -> NDArray[np.uint64]: ...
 def multiply_row(
     a: _Array,
     chunk: int,
@@ -58,9 +63,17 @@ def multiply_row(
     c: _Array,
     bias: _Array | None = None,
     relu: bool = False,
+    skip_zeros: bool = False,
 ) -> None: ...
 def multiply_batch(
-    a: _Array, order: ArrayLike, offset: int, b: _Array, c: _Array, alpha: float, beta: float
+    a: _Array,
+    order: ArrayLike,
+    offset: int,
+    b: _Array,
+    c: _Array,
+    alpha: float,
+    beta: float,
+    terms: NDArray[np.uint64] | None = None,
 ) -> None: ...
 def multiply_matrices(
     transpose_a: bool,

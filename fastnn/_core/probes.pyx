@@ -10,7 +10,7 @@ It links nothing: the tables come from ``kernels``, as for the rest of ``fastnn.
 
 import numpy as np
 
-from libc.stdint cimport int32_t, uintptr_t
+from libc.stdint cimport int32_t, uint64_t, uintptr_t
 
 from fastnn._core import kernels as kernel_lists
 
@@ -229,7 +229,8 @@ cdef int check_panel(const real[:, :] b, Py_ssize_t depth, Py_ssize_t cols) exce
 
 def multiply_rows(const real[:, :] a, order, Py_ssize_t offset, Py_ssize_t depth,
                   const real[:, :] b, real[:, :] c, bint accumulate=False,
-                  const real[::1] bias=None, bint relu=False, const real[:, :] gate=None):
+                  const real[::1] bias=None, bint relu=False, const real[:, :] gate=None,
+                  const uint64_t[:, ::1] terms=None):
     """c[i] = finish(a[order[i], offset:offset + depth] @ b (+ c[i])), as fastnn.h says.
 
     Parameters
@@ -240,6 +241,7 @@ def multiply_rows(const real[:, :] a, order, Py_ssize_t offset, Py_ssize_t depth
     c : (rows, cols), cols no more than a panel holds
     bias : (cols,), optional
     gate : (rows, cols), of the stride of `c`, optional
+    terms : as `find_row_terms` gives them, optional
     """
     cdef uintptr_t[::1] addresses = list_rows[real](a, order)
     check(addresses.shape[0] == c.shape[0] and 0 <= offset and offset + depth <= a.shape[1],
@@ -253,29 +255,69 @@ def multiply_rows(const real[:, :] a, order, Py_ssize_t offset, Py_ssize_t depth
                           &b[0, 0], stride_of(b), c.shape[0], c.shape[1], &c[0, 0],
                           stride_of[real](c), accumulate,
                           <const real *>NULL if bias is None else &bias[0], relu,
-                          start_of(gate))
+                          start_of(gate), NULL if terms is None else &terms[0, 0])
+
+
+cdef make_terms(Py_ssize_t rows, Py_ssize_t depth):
+    cdef Py_ssize_t tile_rows = active_kernels().f32.tile_rows
+    n_tiles, n_words = (rows + tile_rows - 1) // tile_rows, (depth + 63) // 64
+    return np.zeros((n_tiles, n_words), dtype=np.uint64)
+
+
+def find_row_terms(const real[:, :] a, order, Py_ssize_t offset, Py_ssize_t depth):
+    """For each tile of rows a[order], a bit for each column that is not 0 in all of them.
+
+    Returns
+    -------
+    terms : uint64 ndarray (tiles, words of 64 columns from `offset` on)
+    n_terms : int
+        Bits set.
+    """
+    cdef uintptr_t[::1] addresses = list_rows[real](a, order)
+    cdef uint64_t[:, ::1] terms = make_terms(addresses.shape[0], depth)
+    check(0 <= offset and offset + depth <= a.shape[1], "a")
+    n_terms = wrapped.find_row_terms(active_kernels(), <const real *const *>&addresses[0], offset,
+                                     depth, addresses.shape[0], &terms[0, 0])
+    return np.asarray(terms), n_terms
+
+
+def find_batch_terms(const real[:, :] a, order, Py_ssize_t offset, Py_ssize_t rows):
+    """For each tile of columns of a, from `offset` on, a bit for each row that is not 0 in all.
+
+    Returns
+    -------
+    uint64 ndarray (tiles, words of 64 rows)
+    """
+    cdef uintptr_t[::1] addresses = list_rows[real](a, order)
+    cdef uint64_t[:, ::1] terms = make_terms(rows, addresses.shape[0])
+    check(0 <= offset and offset + rows <= a.shape[1], "a")
+    wrapped.find_batch_terms(active_kernels(), <const real *const *>&addresses[0], offset,
+                             addresses.shape[0], rows, &terms[0, 0])
+    return np.asarray(terms)
 
 
 def multiply_row(const real[::1] a, Py_ssize_t chunk, const real[:, :] b, real[::1] c,
-                 const real[::1] bias=None, bint relu=False):
+                 const real[::1] bias=None, bint relu=False, bint skip_zeros=False):
     """c = finish(a @ b), the sum cut in chunks of `chunk`; a (depth,), c (cols,)."""
     check(a.shape[0] > 0 and chunk > 0, "a and chunk")
     check(bias is None or bias.shape[0] == c.shape[0], "bias and c")
     check_panel(b, a.shape[0], c.shape[0])
     wrapped.multiply_row(active_kernels(), &a[0], a.shape[0], chunk, &b[0, 0], stride_of(b),
                          c.shape[0], &c[0], <const real *>NULL if bias is None else &bias[0],
-                         relu)
+                         relu, skip_zeros)
 
 
 def multiply_batch(const real[:, :] a, order, Py_ssize_t offset, const real[:, :] b,
-                   real[:, :] c, double alpha, double beta):
+                   real[:, :] c, double alpha, double beta,
+                   const uint64_t[:, ::1] terms=None):
     """c = alpha * a[order, offset:offset + rows].T @ b[:len(order)] + beta * c."""
     cdef uintptr_t[::1] addresses = list_rows[real](a, order)
     check(0 <= offset and offset + c.shape[0] <= a.shape[1], "a and c")
     check_panel(b, addresses.shape[0], c.shape[1])
     wrapped.multiply_batch(active_kernels(), <const real *const *>&addresses[0], offset,
                            addresses.shape[0], &b[0, 0], stride_of(b), c.shape[0], c.shape[1],
-                           &c[0, 0], stride_of[real](c), <real>alpha, <real>beta)
+                           &c[0, 0], stride_of[real](c), <real>alpha, <real>beta,
+                           NULL if terms is None else &terms[0, 0])
 
 
 def multiply_matrices(bint transpose_a, bint transpose_b, double alpha, const real[:, :] a,

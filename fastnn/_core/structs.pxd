@@ -39,6 +39,10 @@ cdef enum PhaseKind:
     COLUMN_SQUARES
     MAX_NORM
 
+cdef enum:
+    # Words of scratch for the terms of a block, a bit for each term of each tile: 8 KiB of stack.
+    TERM_WORDS = 1024
+
 cdef enum UpdateMode:
     # numbered as in UPDATE_MODES of phases.pyx
     UPDATE_NONE
@@ -67,6 +71,7 @@ ctypedef struct Layer:
     Py_ssize_t input_block  # rows of W whose gradient is computed while their columns of x stay
     Py_ssize_t blas_block  # columns of one call of BLAS
     Py_ssize_t update_block  # rows of dW that are computed, then handed to the optimizer
+    Py_ssize_t term_words  # for which of `batch_chunk` rows count in the tiles of such a block
     Py_ssize_t n_panels, n_transposed_panels
     const Py_ssize_t *panels             # (n_panels + 1) first columns
     const Py_ssize_t *transposed_panels  # (n_transposed_panels + 1)
@@ -76,6 +81,8 @@ ctypedef struct Layer:
     void *weight_grad      # (n_in, n_out), or (n_out)
     void *bias_grad        # (n_out)
     void *weight_slots[FNN_MAX_SLOTS]  # what the optimizer keeps, stored as weight
+    bint finite            # no weight is NaN or infinite: single rows leave out zeros of x
+    bint skips_zeros       # so do tiles, of a first layer whose x has many
     double l1, l2          # penalty l1 sum |W| + l2 sum W^2
     double max_norm        # of a column of W; 0: any
     void *squares          # (chunks, n_out) of the columns of W, rows `stride` apart, or NULL

@@ -1,0 +1,119 @@
+"""Zeros in the data are left out of sums, and nothing but the time shows it.
+
+`Network.forward` and the explicit loop never leave them out: they are what fits and predictions are
+held to.
+"""
+
+import common
+import numpy as np
+import pytest
+from common import THREADS
+
+import fastnn
+from fastnn import _programs
+
+# widths, rows of data, batch size
+NETS = {
+    "columns owned": ((300, 256, 10), 150, 64),
+    "inputs owned": ((600, 300, 300, 10), 90, 40),
+    "rows": ((70, 40, 5), 130, 32),
+    "many rows a step": ((70, 40, 5), 1300, 600),
+    "more rows than there is scratch for": ((20, 9, 3), 8300, 8250),
+    "one row a step": ((130, 40, 5), 20, 1),
+    "one layer": ((784, 10), 77, 20),
+}
+
+
+def make_sparse(n_rows, n_features, seed=1):
+    """Most numbers are zeros of either sign, half of the columns nothing else, as images are."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n_rows, n_features))
+    X[rng.random(X.shape) < 0.9] = 0
+    X[rng.random(X.shape) < 0.2] *= -1
+    X[:, rng.permutation(n_features)[: n_features // 2]] = 0
+    return X
+
+
+def make_network(name, dtype, n_threads, **options):
+    widths = NETS[name][0]
+    layers = [fastnn.Dense(width, "relu") for width in widths[1:-1]]
+    layers.append(fastnn.Dense(widths[-1]))
+    return fastnn.Network(
+        layers, n_features=widths[0], dtype=dtype, seed=3, n_threads=n_threads, **options
+    )
+
+
+def sees_zeros(X):
+    net = fastnn.Network([fastnn.Dense(3)], n_features=X.shape[1], dtype=str(X.dtype))
+    pool = _programs.PredictorPool(net._require_built(), net.dtype)
+    return pool.make(net._shapes["scores"], 1, packed=True)[0].sees_zeros(X)
+
+
+@pytest.mark.parametrize("n_rows", [1, 5, 30, 1000])
+def test_data_is_looked_at(isa, dtype, n_rows):
+    X = make_sparse(n_rows, 90).astype(dtype)
+    assert sees_zeros(X)
+    assert sees_zeros(np.zeros_like(X))
+    assert not sees_zeros(np.ones_like(X))
+    X[:, : 90 * 4 // 5] = 1  # a fifth of each row is not worth it
+    assert not sees_zeros(X)
+
+
+def test_all_rows_are_sampled(dtype):
+    X = np.zeros((1000, 40), dtype)
+    X[200:] = 1
+    assert not sees_zeros(X)
+    assert not sees_zeros(X[::-1].copy())
+
+
+@pytest.mark.parametrize("optimizer", ["SGD(0.1)", "Adam(0.01)", "SGD(0.1, clip_norm=0.5)"])
+@pytest.mark.parametrize("name", NETS)
+def test_fit_gives_the_bits_of_the_explicit_loop(isa, dtype, name, optimizer):
+    """Whether the update is fused with dW, follows each block of it, or waits for all of it."""
+    widths, n_rows, batch_size = NETS[name]
+    X = make_sparse(n_rows, widths[0]).astype(dtype)
+    y = np.random.default_rng(2).integers(widths[-1], size=n_rows)
+    assert sees_zeros(X)
+    net, own = make_network(name, dtype, 1), eval(f"fastnn.{optimizer}")
+    for epoch in range(2):
+        for xb, yb in fastnn.batches(X, y, batch_size, seed=3, epoch=epoch):
+            net.forward(xb, yb)
+            net.backward()
+            own.step(net)
+    for n_threads in THREADS:
+        fitted = make_network(name, dtype, n_threads)
+        options = {"batch_size": batch_size, "optimizer": eval(f"fastnn.{optimizer}")}
+        fitted.fit(X, y, epochs=2, **options)
+        assert common.same_bits(fitted.parameter_vector, net.parameter_vector), n_threads
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_predictions_have_the_bits_of_forward(isa, dtype, name):
+    """Of a few rows and of many, by `predict` and `freeze`, one row by itself included."""
+    net = make_network(name, dtype, 1)
+    X = make_sparse(400, net.n_features).astype(dtype)
+    expected = net.forward(X)
+    frozen = net.freeze()
+    for n_threads in THREADS:
+        net.n_threads = n_threads
+        for n_rows in [1, 2, 7, 120, 121, 256, 400]:
+            net.predict(X[:n_rows])
+            assert common.same_bits(net.forward(X[:n_rows]), expected[:n_rows]), n_rows
+            assert common.same_bits(frozen.forward(X[:n_rows]), expected[:n_rows]), n_rows
+    found = np.concatenate([frozen.forward(row[None]) for row in X])
+    assert common.same_bits(found, expected)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite_show_in_every_row(isa, dtype, value):
+    """0 times such a weight is NaN, and stays in the sums."""
+    net = make_network("columns owned", dtype, 1)
+    X = make_sparse(300, net.n_features).astype(dtype)
+    X[:, 17] = 0
+    net.layers[0].weight[17] = value
+    for rows in (X, X[:1], X[:9]):
+        assert np.isnan(net.forward(rows)).all()
+        assert np.isnan(net.predict_proba(rows)).all()
+        assert np.isnan(net.freeze().forward(rows)).all()
+    with pytest.raises(fastnn.DivergenceError, match="step 0"):
+        net.fit(X, np.zeros(300, dtype=int), optimizer=fastnn.SGD(0.1))
