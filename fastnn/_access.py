@@ -13,18 +13,19 @@ class Access:
     """
 
     def __init__(self) -> None:
-        self._changed = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()  # entered by itself: a Condition is slow, being Python
+        self._changed = threading.Condition(self._lock)
         self._n_readers = 0
         self._writer: int | None = None  # the thread that fits
 
     def __enter__(self) -> None:
-        with self._changed:
-            if self._writer not in (None, threading.get_ident()):
+        with self._lock:
+            if self._writer is not None and self._writer != threading.get_ident():
                 self._refuse()
             self._n_readers += 1
 
     def __exit__(self, *exception) -> None:
-        with self._changed:
+        with self._lock:
             self._n_readers -= 1
             if self._writer is not None:  # it may wait for the readers
                 self._changed.notify_all()

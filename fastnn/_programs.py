@@ -14,6 +14,7 @@ from fastnn._core.engine import Engine
 from fastnn._core.inference import Predictor, compute_row_losses
 from fastnn._core.plan import BATCH_CHUNK, PREDICTED_ROWS, choose_chunk, choose_n_threads, make_plan
 from fastnn._core.plan_structs import LayerShape, Plan
+from fastnn._core.quick import QuickPredictor
 from fastnn._core.updates import limit_column_norms, update_arena
 from fastnn._parameters import count_elements, list_widths
 from fastnn._targets import check_right
@@ -22,6 +23,12 @@ from fastnn._targets import check_right
 PACK_MIN_ROWS = 256
 # In training, where they are copied back for each callback too: from this many rows between two.
 PACK_MIN_TRAINED = 1024
+# Rows times multiply-adds of a row up to which a call keeps the GIL: some 20 µs of work.
+_SMALL_CALL = 1 << 20
+# The same for calls that others help with, by elements of a vector: at most 150 µs of work.
+_SMALL_SHARED_CALL = 1 << 19
+# From which on a share is worth handing over: some 5 µs.
+_SMALLEST_SHARE = 1 << 18
 # Many short fits are alike, and a plan takes as long to make as a hundred small steps.
 _make_plan = functools.lru_cache(maxsize=64)(make_plan)
 # The explicit loop starts a region at every call, so it takes more work to pay for threads.
@@ -202,24 +209,28 @@ class PredictorPool:
     parameters : Parameters
     dtype : str
     frozen : bool
-        The parameters will not change: weights are packed once, and stay so. Rows are looked at
-        for NaN and infinity here, and not before.
+        The parameters will not change: weights are packed once, and stay so.
+    helpers : list of Helper
+        Threads that take a share of short calls.
     """
 
-    def __init__(self, parameters, dtype: str, frozen: bool = False) -> None:
+    def __init__(self, parameters, dtype: str, frozen: bool = False, helpers=()) -> None:
         self._parameters = parameters
         self._dtype = dtype
         self._frozen = frozen
+        self.helpers = list(helpers)
         self._idle: dict[tuple, list] = {}
+        self._quick: dict[str, QuickPredictor] = {}
 
     def run(self, X, shapes, n_threads: int | None) -> np.ndarray:
         """Output (n_rows, n_out) of the last layer for the rows of X."""
         out = np.empty((len(X), shapes[-1].n_out), dtype=self._dtype)
-        self.fill(X, shapes, n_threads, out)
+        if not self.fill(X, shapes, n_threads, out):
+            raise ValueError("X holds NaN or infinity, which somebody has put there meanwhile")
         return out
 
     def fill(self, X, shapes, n_threads: int | None, out) -> bool:
-        """Put that into `out`; False where a frozen network found NaN or infinity in X."""
+        """Put that into `out`; False where there is NaN or infinity in X."""
         n_rows = len(X)
         n_threads = self._choose_n_threads(shapes, n_rows, n_threads)
         packed = self._frozen or n_rows >= PACK_MIN_ROWS
@@ -258,7 +269,34 @@ class PredictorPool:
         for _ in range(n_threads - 1):
             bindings.append(bind(False))
             bindings[-1].share_weights(bindings[0])
-        return bindings[0], Predictor(bindings, PREDICTED_ROWS, looks_for_nan=self._frozen)
+        return bindings[0], Predictor(bindings, PREDICTED_ROWS)
+
+    def get_quick(self, shapes) -> QuickPredictor:
+        """The short way through these layers, for calls of few rows."""
+        try:
+            return self._quick[shapes[-1].activation]
+        except KeyError:
+            made = self._quick[shapes[-1].activation] = self._make_quick(shapes)
+            return made
+
+    def _make_quick(self, shapes) -> QuickPredictor:
+        per_row = max(sum(shape.multiply_adds for shape in shapes), shapes[0].n_in)
+        rows_per_share = -(-_SMALLEST_SHARE // per_row)
+        max_shared_rows = kernels.get_vector_width(self._dtype) * _SMALL_SHARED_CALL // per_row
+        max_rows = _SMALL_CALL // per_row
+        shares_rows = 2 * rows_per_share <= max_shared_rows
+        helpers = self.helpers if shares_rows or max_rows > 0 else []
+        n_threads = 1 + len(helpers) * shares_rows
+        _, predictor = self.make(shapes, n_threads, packed=self._frozen)
+        return QuickPredictor(
+            predictor,
+            helpers,
+            shapes,
+            self._dtype,
+            max_rows=max_rows,
+            max_shared_rows=max_shared_rows,
+            rows_per_share=rows_per_share,
+        )
 
 
 def score(scores: np.ndarray, loss, labels, targets, weights=None) -> dict[str, float]:

@@ -246,7 +246,9 @@ def check_classes(classes, loss, n_outputs: int) -> np.ndarray | None:
 
 def choose_classes(scores: np.ndarray, loss) -> np.ndarray:
     """Class index of each row (n_rows,), or 0 and 1 for each multilabel output (n_rows, n)."""
-    if scores.shape[1] == 1 and loss.targets != "classes":
+    if loss.targets == "classes":
+        return scores.argmax(axis=1)
+    if scores.shape[1] == 1:
         return (scores[:, 0] > 0).astype(np.intp)
     if is_multilabel(loss, scores.shape[1]):
         return (scores > 0).astype(np.intp)

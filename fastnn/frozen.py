@@ -7,19 +7,11 @@ import weakref
 import numpy as np
 
 from fastnn import _programs, _threads
-from fastnn._core import kernels
-from fastnn._core.frozen import N_HELPERS, FrozenPredictor, check_out
 from fastnn._core.helpers import Helper
+from fastnn._core.quick import N_HELPERS, check_out
 from fastnn._data import scale
 from fastnn._scaling import check_unscaled
 from fastnn._targets import decide, spread_probabilities
-
-# Rows times multiply-adds of a row up to which a call keeps the GIL: some 20 µs of work.
-_SMALL_CALL = 1 << 20
-# The same for calls that others help with, by elements of a vector: at most 150 µs of work.
-_SMALL_SHARED_CALL = 1 << 19
-# From which on a share is worth handing over: some 5 µs.
-_SMALLEST_SHARE = 1 << 18
 
 
 class FrozenNetwork:
@@ -48,43 +40,21 @@ class FrozenNetwork:
 
     def _prepare(self) -> None:
         """Lay the weights out in panels, and allocate scratch."""
-        self._pool = _programs.PredictorPool(self._parameters, self._dtype, frozen=True)
         n_threads = self._n_threads or _threads.count_available()
-        self._helpers = [Helper() for _ in range(min(n_threads - 1, N_HELPERS))]
-        weakref.finalize(self, _dismiss, self._helpers)
-        self._scores = self._make_predictor("scores")
-        self._output = self._make_predictor("output")
-        self._means = self._make_predictor("means")
+        helpers = [Helper() for _ in range(min(n_threads - 1, N_HELPERS))]
+        weakref.finalize(self, _dismiss, helpers)
+        self._predictors = _programs.PredictorPool(self._parameters, self._dtype, True, helpers)
+        self._scores, self._output, self._means = (
+            self._predictors.get_quick(self._shapes[what]) for what in ("scores", "output", "means")
+        )
 
     def __getstate__(self) -> dict:
-        made = ("_pool", "_helpers", "_scores", "_output", "_means")
+        made = ("_predictors", "_scores", "_output", "_means")
         return {name: value for name, value in self.__dict__.items() if name not in made}
 
     def __setstate__(self, state: dict) -> None:
         self.__dict__.update(state)
         self._prepare()
-
-    def _make_predictor(self, what: str) -> FrozenPredictor:
-        shapes = self._shapes[what]
-        per_row = sum(shape.multiply_adds for shape in shapes)
-        rows_per_share = -(-_SMALLEST_SHARE // per_row)
-        max_shared_rows = kernels.get_vector_width(self._dtype) * _SMALL_SHARED_CALL // per_row
-        max_rows = _SMALL_CALL // per_row
-        shares_rows = 2 * rows_per_share <= max_shared_rows
-        helpers = self._helpers if shares_rows or max_rows > 0 else []
-        _, predictor = self._pool.make(shapes, 1 + len(helpers) * shares_rows, packed=True)
-        return FrozenPredictor(
-            predictor,
-            helpers,
-            shapes[0].n_in,
-            shapes[-1].n_out,
-            self._dtype,
-            check=lambda X: self._check(X)[0],
-            run_many=lambda X, out: self._pool.fill(X, shapes, self._n_threads, out),
-            max_rows=max_rows,
-            max_shared_rows=max_shared_rows,
-            rows_per_share=rows_per_share,
-        )
 
     def forward(self, X, out: np.ndarray | None = None) -> np.ndarray:
         """What the last layer's activation gives, (n_rows, n_outputs).
@@ -97,12 +67,12 @@ class FrozenNetwork:
             Of the network's dtype, C-contiguous; filled and returned. Must not overlap X. Where X
             is refused for a NaN or infinity, some rows may have been filled before.
         """
-        return self._output.run(self._scale(X), out)
+        return self._output.run(self, self._scale(X), out)
 
     def predict(self, X) -> np.ndarray:
         """Predicted classes or values, as `Network.predict` gives them."""
         predictor = self._scores if self._loss.decides_by == "scores" else self._means
-        output = predictor.run(self._scale(X))
+        output = predictor.run(self, self._scale(X))
         return decide(output, self._loss, self._classes, self._scalings[1])
 
     def predict_proba(self, X, out: np.ndarray | None = None) -> np.ndarray:
@@ -110,23 +80,22 @@ class FrozenNetwork:
         self._loss.require_probabilities()
         X = self._scale(X)
         if self._loss.targets != "binary":
-            return self._means.run(X, out)
-        probabilities = spread_probabilities(self._means.run(X), self._loss)
+            return self._means.run(self, X, out)
+        probabilities = spread_probabilities(self._means.run(self, X), self._loss)
         if out is None:
             return probabilities
         check_out(out, probabilities.shape, probabilities.dtype)
         out[...] = probabilities
         return out
 
-    def _check(self, X):
-        """X as a matrix that can be used, and whether it is a copy."""
-        dtype = None if self._scalings[0] else self._dtype
-        return check_unscaled(X, "X", dtype, self._n_features, self._n_threads)
+    def _check_input(self, X) -> np.ndarray:
+        """X as a matrix that can be used."""
+        return check_unscaled(X, "X", self._dtype, self._n_features, self._n_threads)[0]
 
     def _scale(self, X):
         if self._scalings[0] is None:
             return X
-        X, own = self._check(X)
+        X, own = check_unscaled(X, "X", None, self._n_features, self._n_threads)
         return scale(X, self._scalings[0], self._dtype, "X", own)
 
 

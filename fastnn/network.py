@@ -6,6 +6,8 @@ hands the work to the engine. No arithmetic here.
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from fastnn import _programs, _saving, _scaling, _summary, _threads, _validate, _weights
@@ -120,13 +122,9 @@ class Network(Fitting, Stack):
         scores = get_activation("identity") if self._merged else last
         means = get_activation(self.loss.merged_activation) if self._merged else last
         outputs = {"scores": scores, "output": last, "means": means}
-        self._shapes = {
-            what: _programs.make_shapes(n_features, self.layers, activation, training=False)
-            for what, activation in outputs.items()
-        }
-        self._shapes["training"] = _programs.make_shapes(
-            n_features, self.layers, scores, True, self._penalties.factors
-        )
+        make = functools.partial(_programs.make_shapes, n_features, self.layers)
+        self._shapes = {what: make(each, training=False) for what, each in outputs.items()}
+        self._shapes["training"] = make(scores, True, self._penalties.factors)
         self._predictors = _programs.PredictorPool(self._parameters, self.dtype)
         self._stepper = None
 
@@ -240,9 +238,9 @@ class Network(Fitting, Stack):
         if y is None:
             if sample_weight is not None:
                 raise ValueError("sample_weight was given without y: no loss is computed")
-            X = self._check_input(X)
-            self._build_for(X)
-            return self._predictors.run(X, self._shapes["output"], self.n_threads)
+            if self._parameters is None:
+                self._build_for(self._check_input(X))
+            return self._predict_rows(X, "output")
         X, labels, targets, classes = self._encode(X, y)
         weights = _weights.as_weights(sample_weight, len(X), all_zero=True)
         self._build_for(X)
@@ -297,9 +295,13 @@ class Network(Fitting, Stack):
 
     def _run(self, X, what: str) -> np.ndarray:
         self._require_built()
-        X = self._check_input(X)
         with self._access:
-            return self._predictors.run(X, self._shapes[what], self.n_threads)
+            return self._predict_rows(X, what)
+
+    def _predict_rows(self, X, what: str) -> np.ndarray:
+        if self.scale_inputs is not None:
+            X = self._check_input(X)
+        return self._predictors.get_quick(self._shapes[what]).run(self, X)
 
     def predict(self, X) -> np.ndarray:
         """What `y` of `fit` was like.

@@ -7,7 +7,7 @@ import pytest
 from common import same_bits
 
 import fastnn
-from fastnn import frozen as frozen_module
+from fastnn import _programs
 
 N_IN = 5
 
@@ -18,9 +18,9 @@ class Watched:
     def __init__(self, dtype):
         net = fastnn.Network([fastnn.Dense(3)], n_features=N_IN, dtype=dtype, n_threads=1)
         self.net, self.frozen, self.ways = net, net.freeze(), []
-        check, run_many = self.frozen._check, self.frozen._pool.fill
-        self.frozen._check = lambda *a: self.ways.append("checks") or check(*a)
-        self.frozen._pool.fill = lambda *a: self.ways.append("many") or run_many(*a)
+        check, run_many = self.frozen._check_input, self.frozen._predictors.fill
+        self.frozen._check_input = lambda *a: self.ways.append("checks") or check(*a)
+        self.frozen._predictors.fill = lambda *a: self.ways.append("many") or run_many(*a)
 
     def take(self, X, *out):
         """Scores of X, which have the network's bits, and the ways that led to them."""
@@ -102,7 +102,7 @@ def test_F02_F03_other_shapes_are_refused(watched, dtype, shape):
 
 
 def test_many_rows_are_handed_on(monkeypatch, dtype):
-    monkeypatch.setattr(frozen_module, "_SMALL_CALL", 8 * N_IN * 3)  # 8 rows
+    monkeypatch.setattr(_programs, "_SMALL_CALL", 8 * N_IN * 3)  # 8 rows
     watched = Watched(dtype)
     assert watched.take(np.ones((8, N_IN), dtype)) == []
     assert watched.take(np.ones((9, N_IN), dtype)) == ["many"]

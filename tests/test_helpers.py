@@ -14,7 +14,7 @@ import pytest
 from common import same_bits
 
 import fastnn
-from fastnn import frozen as frozen_module
+from fastnn import _programs
 from fastnn._core import kernels
 from fastnn._core.engine import has_openmp
 
@@ -30,7 +30,7 @@ def share_alike(monkeypatch):
 
     def set_up(dtype):
         width = kernels.get_vector_width(dtype)
-        monkeypatch.setattr(frozen_module, "_SMALL_SHARED_CALL", (1 << 23) // width)
+        monkeypatch.setattr(_programs, "_SMALL_SHARED_CALL", (1 << 23) // width)
 
     set_up("float32")
     return set_up
@@ -42,11 +42,11 @@ def freeze(n_threads):
 
 
 def count_started(frozen):
-    return sum(helper.started for helper in frozen._helpers)
+    return sum(helper.started for helper in frozen._predictors.helpers)
 
 
 def count_shares(frozen):
-    return sum(helper.n_shares for helper in frozen._helpers)
+    return sum(helper.n_shares for helper in frozen._predictors.helpers)
 
 
 def call_in_a_burst(frozen, X, expected, n_shares=1):
@@ -161,7 +161,7 @@ def test_calls_too_short_or_too_long_are_not_shared(rng, n_rows):
 
 
 def test_one_thread_has_no_helpers():
-    assert freeze(1)._helpers == []
+    assert freeze(1)._predictors.helpers == []
 
 
 def test_helpers_leave_with_their_network(rng):
@@ -228,10 +228,10 @@ def test_F12_a_child_has_helpers_of_its_own():
     code = """
 import os
 import numpy as np, fastnn, fastnn.frozen
-fastnn.frozen._SMALL_SHARED_CALL = 1 << 23
+fastnn._programs._SMALL_SHARED_CALL = 1 << 23
 layers = [fastnn.Dense(120, "relu"), fastnn.Dense(3)]
 frozen = fastnn.Network(layers, n_features=300, n_threads=2).freeze()
-(helper,) = frozen._helpers
+(helper,) = frozen._predictors.helpers
 X = np.ones((32, 300), "float32")
 expected = frozen.forward(X)
 def burst():

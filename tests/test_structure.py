@@ -49,7 +49,7 @@ PYTHON_ROWS = [
     ["_labels", "_weights", "initializers", "activations"],
     ["_atomic", "_validate", "_version", "_access", "_fixed", "_progress"],
     ["_core.probes"],
-    ["_core.frozen"],
+    ["_core.quick"],
     ["_core.helpers"],
     ["_core.engine", "_core.inference", "_core.updates"],
     ["_core.worker", "_core.explicit", "_core.layer_plan"],

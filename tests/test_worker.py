@@ -69,7 +69,7 @@ LIMITED = """
 import numpy as np
 import fastnn
 
-X, y = np.random.default_rng(0).random((400, 5)), np.arange(400) % 3
+X, y = np.random.default_rng(0).random((40_000, 5)), np.arange(40_000) % 3
 net = fastnn.Network([fastnn.Dense(8, "relu"), fastnn.Dense(3)], n_features=5, n_threads=2)
 before = net.parameter_vector.copy()
 for call in (

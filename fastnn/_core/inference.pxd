@@ -19,8 +19,8 @@ ctypedef struct Request:
     Layer *layers[MAX_THREADS]   # with scratch of their own
     void **x_rows[MAX_THREADS]        # (block) pointers
     bint is_f32
-    bint looks_for_nan                # or infinity in x; a block that has any is not filled
-    bint wrong_team, nonfinite        # what came of the call
+    bint wrong_team
+    bint nonfinite                    # x has a NaN or infinity: a block with any is not filled
     # Of a call that two threads make, each the half of every wide layer's columns:
     const Py_ssize_t *halves          # (n_layers) where the second begins; n_out: nowhere
     Py_ssize_t n_halved               # layers up to the last that has two

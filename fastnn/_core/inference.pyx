@@ -58,7 +58,7 @@ cdef bint enter_block(Request *request, int thread, Py_ssize_t start, Py_ssize_t
     last.output = request.out + start * request.out_row_bytes
     last.source = last.output
     last.stride = request.out_stride
-    if request.looks_for_nan and not are_finite(request, <const real *const *>rows, n_rows):
+    if not are_finite(request, <const real *const *>rows, n_rows):
         request.nonfinite = True
         return False
     return True
@@ -163,11 +163,9 @@ cdef class Predictor:
         One per thread, each with scratch for `block` rows; the first holds the panels.
     block : int
         Most rows that pass through all layers together.
-    looks_for_nan : bool
-        Whether `run` refuses NaN and infinity; else x is known to be finite.
     """
 
-    def __init__(self, bindings, block, looks_for_nan):
+    def __init__(self, bindings, block):
         cdef Binding binding
         if len(bindings) > MAX_THREADS:
             raise ValueError(f"n_threads is {len(bindings)}, at most {MAX_THREADS} can predict")
@@ -176,7 +174,6 @@ cdef class Predictor:
         self.bindings = bindings
         self.block = block
         self.x_rows = [np.empty(block, dtype=np.uintp) for _ in bindings]
-        self.request.looks_for_nan = looks_for_nan
         for i, binding in enumerate(bindings):
             self.request.kernels = &binding.kernels
             self.request.layers[i] = binding.layers
@@ -238,7 +235,7 @@ cdef class Predictor:
     def run(self, x, out):
         """Fill `out` (n_rows, n_out), contiguous, with the last layer's output for x.
 
-        False, with `out` not filled or in part, where x has a NaN or infinity that is looked for.
+        False, with `out` not filled or in part, where x has a NaN or infinity.
         """
         cdef const char *source = <const char *>address(x)
         cdef char *target = <char *>address(out)

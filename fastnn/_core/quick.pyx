@@ -47,7 +47,7 @@ cpdef check_out(out, wanted, dtype):
         )
 
 
-cdef class FrozenPredictor:
+cdef class QuickPredictor:
     """Scores of few rows by a thread that keeps the GIL; more rows are handed on.
 
     Parameters
@@ -57,12 +57,9 @@ cdef class FrozenPredictor:
         by rows, of one.
     helpers : list of Helper
         Who share the work where calls follow each other within BURST_SECONDS.
-    n_in, n_out : int
+    shapes : tuple of LayerShape
+        Of the layers, the last as it is applied.
     dtype : numpy.dtype
-    check : callable
-        Turns any X into a finite matrix that can be used as it lies, or raises.
-    run_many : callable
-        ``run_many(X, out)`` for more than `max_rows` rows; False where X is not finite.
     max_rows, max_shared_rows : int
         Up to which a call is made here, alone and where its rows can be shared.
     rows_per_share : int
@@ -75,29 +72,33 @@ cdef class FrozenPredictor:
     cdef double last_call
     cdef Py_ssize_t n_in, n_out, max_rows, max_shared_rows, rows_per_share, itemsize
     cdef char format
-    cdef object dtype, check, run_many
+    cdef object dtype, shapes
 
-    def __init__(self, Predictor predictor, helpers, n_in, n_out, dtype, check, run_many, max_rows,
-                 max_shared_rows, rows_per_share):
+    def __init__(self, Predictor predictor, helpers, shapes, dtype, max_rows, max_shared_rows,
+                 rows_per_share):
         self.predictor = predictor
         self.helpers = helpers
-        self.n_in = n_in
-        self.n_out = n_out
+        self.shapes = shapes
+        self.n_in = shapes[0].n_in
+        self.n_out = shapes[len(shapes) - 1].n_out
         self.dtype = np.dtype(dtype)
         self.itemsize = self.dtype.itemsize
         self.format = ord(self.dtype.char)
-        self.check = check
-        self.run_many = run_many
         self.max_rows = max_rows
         self.max_shared_rows = max_shared_rows
         self.rows_per_share = rows_per_share
 
-    def run(self, X, out=None):
-        """Scores (n_rows, n_out) of X, in `out` if given."""
+    def run(self, owner, X, out=None):
+        """Scores (n_rows, n_out) of X, in `out` if given.
+
+        Of a network: ``owner._check_input(X)`` turns any X into a finite matrix that can be used as
+        it lies, or raises; ``owner._predictors``, a PredictorPool, fills `out` where there are many
+        rows, with ``owner._n_threads``.
+        """
         cdef Py_buffer x, z
         cdef bint finite, shareable, in_burst
         if type(X) is not ndarray or not self.is_usable(X):
-            X = self.check(X)
+            X = owner._check_input(X)
         PyObject_GetBuffer(X, &x, PyBUF_STRIDES)
         try:
             if out is None:
@@ -107,8 +108,10 @@ cdef class FrozenPredictor:
             shareable = self.is_shareable(x.shape[0])
             in_burst = shareable and fnn_read_clock() - self.last_call < BURST_SECONDS
             if x.shape[0] > (self.max_shared_rows if in_burst else self.max_rows):
-                finite = self.run_many(X, out)
+                finite = owner._predictors.fill(X, self.shapes, owner._n_threads, out)
             else:
+                if x.shape[0] > 1:
+                    self.predictor.skip_zeros(X)
                 PyObject_GetBuffer(out, &z, PyBUF_STRIDES | PyBUF_WRITABLE)
                 if in_burst and x.shape[0] < 2 * self.rows_per_share:
                     finite = self.run_halves(&x, &z)
@@ -122,8 +125,8 @@ cdef class FrozenPredictor:
         finally:
             PyBuffer_Release(&x)
         if not finite:
-            self.check(X)  # which says where
-            return self.run(X, out)  # unless another thread has written to it meanwhile
+            owner._check_input(X)  # which says where
+            return self.run(owner, X, out)  # unless another thread has written to it meanwhile
         return out
 
     cdef bint is_shareable(self, Py_ssize_t n_rows) noexcept:

@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -7,6 +6,7 @@ from typing_extensions import disjoint_base
 
 from fastnn._core.helpers import Helper
 from fastnn._core.inference import Predictor
+from fastnn._core.plan_structs import LayerShape
 
 _Array = NDArray[np.floating[Any]]
 
@@ -15,18 +15,15 @@ N_HELPERS: int
 def check_out(out: Any, wanted: tuple[int, int], dtype: Any) -> None: ...
 
 @disjoint_base
-class FrozenPredictor:
+class QuickPredictor:
     def __init__(
         self,
         predictor: Predictor,
         helpers: list[Helper],
-        n_in: int,
-        n_out: int,
+        shapes: tuple[LayerShape, ...],
         dtype: str,
-        check: Callable[[Any], _Array],
-        run_many: Callable[[_Array, _Array], Any],
         max_rows: int,
         max_shared_rows: int,
         rows_per_share: int,
     ) -> None: ...
-    def run(self, X: Any, out: _Array | None = None) -> _Array: ...
+    def run(self, owner: Any, X: Any, out: _Array | None = None) -> _Array: ...
