@@ -119,7 +119,7 @@ def measure(options: argparse.Namespace, ceilings: Ceilings) -> tuple[Measured, 
     measured: Measured = []
     versions: dict[str, str] = {}
     for workload, threads, peers in options.runs:
-        if workload.data == "mnist" and missing:
+        if workload.needs_mnist and missing:
             print(f"{workload.title}: skipped, {missing} is not in {folder}\n", flush=True)
             continue
         if workload.kind == "race":

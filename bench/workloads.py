@@ -22,9 +22,10 @@ class Workload:
     "activations" (the same by fastnn alone, with each of its elementwise activations), "race"
     (epochs until the test accuracy reaches `accuracy`, in a new process for each seed, what is
     compiled included), "latency" (few rows per call, compared by medians) or "predict" (`rows` rows
-    per call, compared by minima). `data` is "mnist", of which the first `rows` rows are used, or
-    "synthetic": for training, `rows` normal rows labelled by a planted linear teacher; for
-    predictions, normal rows without labels.
+    per call, compared by minima). `data` is "mnist", of which the first `rows` rows are used, its
+    pixels from 0 to 1; "normalized mnist", shifted and scaled to mean 0 and deviation 1, so that no
+    pixel is zero and none of fastnn's sums is shorter for it; or "synthetic": for training, `rows`
+    normal rows labelled by a planted linear teacher; for predictions, normal rows without labels.
     """
 
     id: str
@@ -53,7 +54,7 @@ class Workload:
             rows = f"one epoch of {self.rows:,} rows"
             return f"{self.id}: {net}, batch {self.batch_size}, each activation, {rows}"
         if self.kind == "train":
-            name = "MNIST " if self.data == "mnist" else ""
+            name = self.data.replace("mnist", "MNIST") + " " if self.needs_mnist else ""
             extra = "" if self.optimizer == "sgd" else f", {self.optimizer}"
             extra += f", dropout {self.dropout:g}" if self.dropout else ""
             return f"{self.id}: {name}{net}, batch {self.batch_size}{extra}, one epoch"
@@ -61,11 +62,16 @@ class Workload:
             how = f"batch {self.batch_size}, {self.optimizer}"
             return f"{self.id}: MNIST {net}, {how}, to {self.accuracy:.0%} test accuracy"
         rows = "1 row" if self.rows == 1 else f"{self.rows:,} rows"
+        rows += " of MNIST" if self.needs_mnist else ""
         return f"{self.id}: predict {rows}, {net}"
 
     @property
     def trains(self) -> bool:
         return self.kind in ("train", "activations", "race")
+
+    @property
+    def needs_mnist(self) -> bool:
+        return self.data.endswith("mnist")
 
     @property
     def has_peers(self) -> bool:
@@ -103,17 +109,23 @@ SMALL = (784, 100, 10)
 MEDIUM = (784, 512, 512, 10)
 LARGE = (1024, 4096, 4096, 10)
 
-W1 = Workload("W1", "train", SMALL, "mnist", 60_000, 32, 0.1, 3, goal_ratio=3.0, goal_ceiling=0.60)
-W3 = Workload("W3", "train", MEDIUM, "mnist", 60_000, 128, 0.1, goal_ratio=1.5, goal_ceiling=0.78)
+W1 = Workload("W1", "train", SMALL, "mnist", 60_000, 32, 0.1, 3, goal_scaling=1.7)
+W2 = replace(W1, id="W2", batch_size=128, goal_scaling=None)
+W3 = Workload("W3", "train", MEDIUM, "mnist", 60_000, 128, 0.1, goal_scaling=1.85)
+# All operations that are counted are also done: what the fractions of the ceiling are judged by.
+FULL = {"data": "normalized mnist", "learning_rate": 0.02}
 W4 = Workload("W4", "train", LARGE, "synthetic", 4096, 1024, 0.005)
 W5 = Workload("W5", "train", (4, 32, 16, 3), "synthetic", 20_000, 32, 0.1, 20, goal_ratio=5.0)
-W7 = replace(W3, goal_ceiling=None)  # whose goal is the cost over W3
+W7 = replace(W3, goal_scaling=None)  # whose goal is the cost over W3
 W9 = Workload("W9", "race", (784, 256, 128, 10), "mnist", 60_000, 128, 1e-3, optimizer="adam")
 
 WORKLOADS = [
-    replace(W1, goal_scaling=1.7),
-    replace(W1, id="W2", batch_size=128, goal_ratio=2.0),
-    replace(W3, goal_scaling=1.85),
+    replace(W1, goal_ratio=3.0),
+    replace(W2, goal_ratio=2.0),
+    replace(W3, goal_ratio=1.5),
+    replace(W1, id="W1n", goal_ceiling=0.60, **FULL),
+    replace(W2, id="W2n", goal_ceiling=0.60, **FULL),
+    replace(W3, id="W3n", goal_ceiling=0.78, **FULL),
     replace(W4, goal_ratio=1.35, goal_ceiling=0.82),
     replace(W5, goal_step=4e-6),
     # At a rate of 0.1 the accuracy moves by two points from epoch to epoch.
@@ -152,6 +164,10 @@ WORKLOADS = [
     Workload("I2", "latency", SMALL, "synthetic", 32, goal_ratio=2.0),
     Workload("I3a", "predict", SMALL, "synthetic", 10_000, goal_ratio=1.4),
     Workload("I3b", "predict", MEDIUM, "synthetic", 10_000, goal_ratio=1.4),
+    Workload("I1m", "latency", SMALL, "mnist", 1),
+    Workload("I2m", "latency", SMALL, "mnist", 32),
+    Workload("I3am", "predict", SMALL, "mnist", 10_000),
+    Workload("I3bm", "predict", MEDIUM, "mnist", 10_000),
 ]
 
 

@@ -200,8 +200,19 @@ def test_workloads_survive_the_way_to_a_worker():
         assert (sent.title, sent.flops) == (workload.title, workload.flops)
 
 
+def test_normalized_pixels_have_no_zeros_and_the_same_labels(tmp_path):
+    write_mnist(tmp_path)
+    plain, moved = (
+        data.make_problem(replace(W1, data=name, rows=20), tmp_path)
+        for name in ("mnist", "normalized mnist")
+    )
+    assert (plain.X == 0).any() and (moved.X != 0).all() and (moved.X_test != 0).all()
+    np.testing.assert_allclose(moved.X * 0.3081 + 0.1307, plain.X, atol=1e-6)
+    assert moved.X.dtype == np.float32 and (moved.y == plain.y).all()
+
+
 def test_selection_by_beginnings_and_refusal_of_unknown_names():
-    assert [w.id for w in select(["i3"])] == ["I3a", "I3b"]
+    assert [w.id for w in select(["i3"])] == ["I3a", "I3b", "I3am", "I3bm"]
     assert len(select([])) == len(WORKLOADS)
     with pytest.raises(ValueError, match="unknown workload 'Z9'"):
         select(["Z9"])
@@ -354,12 +365,12 @@ def test_activations_alone_leave_the_rest_of_the_page(tmp_path, monkeypatch):
 
 
 def test_one_thread_is_run_beside_all_where_the_gain_is_a_goal():
-    options = bench_main.parse(["W1", "W2", "--peers", "fastnn,numpy"])
+    options = bench_main.parse(["W1n", "W2n", "--peers", "fastnn,numpy"])
     runs = [(w.id, n, len(peers)) for w, n, peers in bench_main.list_runs(options, cpus=4)]
-    assert runs == [("W1", 1, 1), ("W1", 4, 2), ("W2", 4, 2)]
+    assert runs == [("W1n", 1, 1), ("W1n", 4, 2), ("W2n", 4, 2)]
     options = bench_main.parse(["A", "--peers", "fastnn,numpy", "--threads", "1"])
     assert [(w.id, n, [p.key for p in peers]) for w, n, peers in options.runs] == [
         ("A", 1, ["fastnn"])
     ]
-    options = bench_main.parse(["W1", "--threads", "1"])
-    assert [(w.id, n) for w, n, _ in options.runs] == [("W1", 1)]
+    options = bench_main.parse(["W1n", "--threads", "1"])
+    assert [(w.id, n) for w, n, _ in options.runs] == [("W1n", 1)]

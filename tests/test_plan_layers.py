@@ -41,7 +41,7 @@ def list_touched(made, phase, start, stop):
     if is_forward:
         return [*touched, (f"a{i - 1}", block, False), (f"a{i}", block, True)]
     assert phase.kind == "transform_backward"
-    reads = [(f"delta{i}", block, False), (f"a{i - 1}", block, False)]
+    reads = [(buffer, block, False) for buffer in (f"delta{i}", f"a{i}", f"a{i - 1}")]
     return [*touched, *reads, (f"delta{i - 1}", block, True)]
 
 

@@ -116,7 +116,7 @@ def list_transform_accesses(kind: str, shape, i: int, before: str, axis: str, bo
     """The same for what needs no weight matrix: one block of rows or columns throughout."""
     read_and_written = {
         "transform": ([before], [f"a{i}"]),
-        "transform_backward": ([f"delta{i}", f"a{i - 1}"], [f"delta{i - 1}"]),
+        "transform_backward": ([f"delta{i}", f"a{i}", f"a{i - 1}"], [f"delta{i - 1}"]),
         "differentiate": ([f"a{i}"], [f"delta{i}"]),
         "gain": ([f"delta{i}", f"statistics{i}"], [f"w{i}", f"dw{i}"]),
         "track": ([f"statistics{i}"], []),

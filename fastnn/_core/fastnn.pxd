@@ -139,6 +139,10 @@ cdef extern from "fastnn.h" nogil:
         void (*dropout)(const fnn_mask *mask, const float *const *x_rows, Py_ssize_t first_row,
                         Py_ssize_t first, Py_ssize_t rows, Py_ssize_t cols, float *out,
                         Py_ssize_t stride) noexcept nogil
+        void (*dropout_relu_backward)(const float *const *delta_rows, const float *a,
+                                      Py_ssize_t a_stride, Py_ssize_t first, Py_ssize_t rows,
+                                      Py_ssize_t cols, float factor, float *out,
+                                      Py_ssize_t stride) noexcept nogil
         void (**optimizer_update)(const fnn_update_args_f32 *args) noexcept nogil
         void (*add_penalty)(const float *w, float *g, Py_ssize_t n, double l1,
                             double l2) noexcept nogil
@@ -227,6 +231,10 @@ cdef extern from "fastnn.h" nogil:
         void (*dropout)(const fnn_mask *mask, const double *const *x_rows, Py_ssize_t first_row,
                         Py_ssize_t first, Py_ssize_t rows, Py_ssize_t cols, double *out,
                         Py_ssize_t stride) noexcept nogil
+        void (*dropout_relu_backward)(const double *const *delta_rows, const double *a,
+                                      Py_ssize_t a_stride, Py_ssize_t first, Py_ssize_t rows,
+                                      Py_ssize_t cols, double factor, double *out,
+                                      Py_ssize_t stride) noexcept nogil
         void (**optimizer_update)(const fnn_update_args_f64 *args) noexcept nogil
         void (*add_penalty)(const double *w, double *g, Py_ssize_t n, double l1,
                             double l2) noexcept nogil

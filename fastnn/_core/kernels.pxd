@@ -212,6 +212,19 @@ cdef inline void dropout(
         kernels.f64.dropout(mask, x_rows, first_row, first, rows, cols, out, stride)
 
 
+cdef inline void dropout_relu_backward(
+    const Kernels *kernels, const real *const *delta_rows, const real *a, Py_ssize_t a_stride,
+    Py_ssize_t first, Py_ssize_t rows, Py_ssize_t cols, double factor, real *out,
+    Py_ssize_t stride,
+) noexcept nogil:
+    if real is float:
+        kernels.f32.dropout_relu_backward(delta_rows, a, a_stride, first, rows, cols, <real>factor,
+                                          out, stride)
+    else:
+        kernels.f64.dropout_relu_backward(delta_rows, a, a_stride, first, rows, cols, <real>factor,
+                                          out, stride)
+
+
 cdef inline void evaluate_loss(
     const Kernels *kernels, int loss, const real *output, real *delta, Py_ssize_t stride,
     Py_ssize_t rows, Py_ssize_t cols, const int32_t *labels, const real *const *targets,

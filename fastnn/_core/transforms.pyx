@@ -10,6 +10,7 @@ from libc.string cimport memcpy
 
 from fastnn._core.deltas cimport differentiate
 from fastnn._core.fastnn cimport (
+    FNN_ACTIVATION_RELU,
     FNN_BATCH_NORM_APPLY,
     FNN_BATCH_NORM_BACKWARD,
     FNN_BATCH_NORM_FORWARD,
@@ -19,7 +20,7 @@ from fastnn._core.fastnn cimport (
     fnn_mask,
 )
 from fastnn._core.forward cimport activate
-from fastnn._core.kernels cimport dropout, normalize
+from fastnn._core.kernels cimport dropout, dropout_relu_backward, normalize
 from fastnn._core.structs cimport BATCH_NORM, DROPOUT, LAYER_NORM
 
 
@@ -28,6 +29,11 @@ cdef void copy_block(const real *const *x_rows, Py_ssize_t column, Py_ssize_t ro
     cdef Py_ssize_t row
     for row in range(rows):
         memcpy(out + row * stride, x_rows[row] + column, cols * sizeof(real))
+
+
+cdef inline double keep_factor(const Layer *layer) noexcept nogil:
+    """What dropout multiplies by that which it keeps."""
+    return 1 / (1 - layer.rate)
 
 
 cdef void drop_block(const Step *step, const Layer *layer, const real *const *x_rows,
@@ -39,7 +45,7 @@ cdef void drop_block(const Step *step, const Layer *layer, const real *const *x_
     mask.step = step.number
     mask.layer = layer.index
     mask.threshold = <uint32_t>(layer.rate * 4294967296.0)
-    mask.factor = 1 / (1 - layer.rate)
+    mask.factor = keep_factor(layer)
     dropout(step.kernels, &mask, x_rows, row, column, rows, cols, out, stride)
 
 
@@ -108,6 +114,11 @@ cdef void transform_backward(const Step *step, const Layer *layer, const Layer *
     cdef Py_ssize_t rows = row_stop - row_start, cols = column_stop - column_start
     cdef const real *const *delta_rows = <const real *const *>layer.delta_rows
     cdef real *dx = <real *>before.delta + row_start * before.stride + column_start
+    if layer.kind == DROPOUT and before.activation == FNN_ACTIVATION_RELU:
+        dropout_relu_backward(step.kernels, delta_rows + row_start, <const real *>layer.output
+                              + row_start * layer.stride + column_start, layer.stride,
+                              column_start, rows, cols, keep_factor(layer), dx, before.stride)
+        return
     if layer.kind == DROPOUT:
         drop_block(step, layer, delta_rows + row_start, row_start, column_start, rows, cols, dx,
                    before.stride)
