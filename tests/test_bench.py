@@ -90,15 +90,27 @@ def test_activations_are_judged_by_the_time_of_relu():
     assert "/ relu" in report.text_table(found)
 
 
-def test_a_workload_takes_its_first_rows_of_mnist(tmp_path):
-    for name, shape in zip(data.MNIST_FILES, [(9, 2, 2), (9,), (5, 2, 2), (5,)], strict=True):
+def make_mnist(folder, name):
+    """A problem on six rows of four pixels, from files in `folder`."""
+    for file, shape in zip(data.MNIST_FILES, [(9, 2, 2), (9,), (5, 2, 2), (5,)], strict=True):
         values = np.arange(np.prod(shape), dtype=np.uint8)
         head = b"\0\0\x08" + bytes([len(shape)]) + np.array(shape, ">i4").tobytes()
-        (tmp_path / name).write_bytes(head + values.tobytes())
-    problem = data.make_problem(Workload("M", "train", (4, 3), "mnist", 6, 2, 0.1), tmp_path)
+        (folder / file).write_bytes(head + values.tobytes())
+    return data.make_problem(Workload("M", "train", (4, 3), name, 6, 2, 0.1), folder)
+
+
+def test_a_workload_takes_its_first_rows_of_mnist(tmp_path):
+    problem = make_mnist(tmp_path, "mnist")
     assert problem.X.shape == (6, 4)
     assert list(problem.y) == list(range(6))
     assert len(problem.X_test) == 5
+
+
+def test_normalized_pixels_have_no_zeros_and_the_same_labels(tmp_path):
+    plain, moved = (make_mnist(tmp_path, name) for name in ("mnist", "normalized mnist"))
+    assert (plain.X == 0).any() and (moved.X != 0).all() and (moved.X_test != 0).all()
+    np.testing.assert_allclose(moved.X * 0.3081 + 0.1307, plain.X, atol=1e-6)
+    assert moved.X.dtype == np.float32 and (moved.y == plain.y).all()
 
 
 def test_missing_peer_is_reported_and_the_rest_goes_on():
@@ -198,17 +210,6 @@ def test_workloads_survive_the_way_to_a_worker():
     for workload in WORKLOADS:
         sent = Workload.from_dict(json.loads(json.dumps(workload.as_dict())))
         assert (sent.title, sent.flops) == (workload.title, workload.flops)
-
-
-def test_normalized_pixels_have_no_zeros_and_the_same_labels(tmp_path):
-    write_mnist(tmp_path)
-    plain, moved = (
-        data.make_problem(replace(W1, data=name, rows=20), tmp_path)
-        for name in ("mnist", "normalized mnist")
-    )
-    assert (plain.X == 0).any() and (moved.X != 0).all() and (moved.X_test != 0).all()
-    np.testing.assert_allclose(moved.X * 0.3081 + 0.1307, plain.X, atol=1e-6)
-    assert moved.X.dtype == np.float32 and (moved.y == plain.y).all()
 
 
 def test_selection_by_beginnings_and_refusal_of_unknown_names():
