@@ -1,7 +1,8 @@
 """`python -m bench.instructions`: a guard of speed that does not depend on the machine's.
 
 Counts instructions under callgrind, on the AVX2 path (valgrind cannot run AVX-512) and one thread:
-an epoch of W5, where everything around the arithmetic shows, and one tile of a weight gradient.
+an epoch of W5, where everything around the arithmetic shows, one tile of a weight gradient, and
+steps on rows of which most numbers are zeros, whose terms are to be left out.
 Fails where a count is more than TOLERANCE from the one recorded in instructions.json, or where an
 epoch allocates memory. Counts are those of one compiler: `--record` writes them anew.
 """
@@ -33,6 +34,20 @@ rng = np.random.default_rng(0)
 X, y = rng.random((20_000, 4), dtype=np.float32), np.arange(20_000) % 3
 layers = [fastnn.Dense(32, "relu"), fastnn.Dense(16, "relu"), fastnn.Dense(3)]
 net = fastnn.Network(layers, n_features=4, n_threads=1)
+net.fit(X, y, epochs=1, batch_size=32, optimizer=fastnn.SGD(0.1))
+""",
+    ),
+    "steps on zeros": (
+        "*worker_work_in_parallel",
+        """
+import numpy as np
+import fastnn
+
+rng = np.random.default_rng(0)
+X, y = rng.random((640, 784), dtype=np.float32), np.arange(640) % 10
+X[:, rng.random(784) < 0.5] = 0
+X[rng.random(X.shape) < 0.8] = 0
+net = fastnn.Network([fastnn.Dense(100, "relu"), fastnn.Dense(10)], n_features=784, n_threads=1)
 net.fit(X, y, epochs=1, batch_size=32, optimizer=fastnn.SGD(0.1))
 """,
     ),
