@@ -61,7 +61,7 @@ def mnist_missing(folder: Path) -> str | None:
 
 def make_problem(workload: Workload, folder: Path, seed: int = 0) -> Problem:
     """Build the data and the initial weights of `workload`; the same in every process."""
-    X, y, X_test, y_test = (_load_mnist if workload.needs_mnist else _synthetic)(workload, folder)
+    X, y, X_test, y_test = _load_mnist(folder) if workload.needs_mnist else _synthetic(workload)
     if workload.data == "normalized mnist":
         X, X_test = ((pixels - MNIST_MEAN) / MNIST_DEVIATION for pixels in (X, X_test))
     return Problem(
@@ -122,7 +122,7 @@ def _blocks(n_rows: int, size: int = 4096) -> list[slice]:
 
 
 def _synthetic(
-    workload: Workload, folder: Path
+    workload: Workload,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
     """Normal rows, labelled by a linear teacher; the training rows are the test rows too.
 
@@ -141,7 +141,7 @@ def _synthetic(
 
 
 def _load_mnist(
-    workload: Workload, folder: Path
+    folder: Path,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
     arrays = []
     for name in MNIST_FILES:

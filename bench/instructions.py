@@ -2,7 +2,7 @@
 
 Counts instructions under callgrind, on the AVX2 path (valgrind cannot run AVX-512) and one thread:
 an epoch of W5, where everything around the arithmetic shows, one tile of a weight gradient, and
-steps on rows of which most numbers are zeros, whose terms are to be left out.
+steps and predictions on rows of which most numbers are zeros, whose terms are to be left out.
 Fails where a count is more than TOLERANCE from the one recorded in instructions.json, or where an
 epoch allocates memory. Counts are those of one compiler: `--record` writes them anew.
 """
@@ -49,6 +49,22 @@ X[:, rng.random(784) < 0.5] = 0
 X[rng.random(X.shape) < 0.8] = 0
 net = fastnn.Network([fastnn.Dense(100, "relu"), fastnn.Dense(10)], n_features=784, n_threads=1)
 net.fit(X, y, epochs=1, batch_size=32, optimizer=fastnn.SGD(0.1))
+""",
+    ),
+    "predictions of zeros": (
+        "*inference_predict_share",
+        """
+import numpy as np
+import fastnn
+
+rng = np.random.default_rng(0)
+X = rng.random((12, 784), dtype=np.float32)
+X[:, rng.random(784) < 0.9] = 0
+net = fastnn.Network([fastnn.Dense(100, "relu"), fastnn.Dense(10)], n_features=784, n_threads=1)
+frozen = net.freeze()
+for call in (net, frozen):
+    call.forward(X)
+frozen.forward(X[:1])
 """,
     ),
     "dW tile": (

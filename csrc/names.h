@@ -67,7 +67,7 @@ FNN_INLINE ptrdiff_t fnn_find_lowest_bit(uint64_t word) { return __builtin_ctzll
  *                                         V_HALVES is 1; else tail.h makes them whole
  *   vmax(a, b)  vmin(a, b)                b when unordered: vmax(vzero(), z) keeps a NaN z
  *   vless(a, b)                           vmask of a < b; false when unordered
- *   vnonzero(v)                           bit k of an unsigned: lane k is not 0 (NaN is not)
+ *   vnonzero(v)                           bit k of an unsigned: lane k is not 0, or NaN
  *   vselect(mask, yes, no)
  *   vexponent(v)                          n of v = m 2^n with 1 <= m < 2, for normal v > 0
  *   vscale2(v, n)                         v * 2^n for integral n with |n| <= 252 (f32), 2044 (f64)

@@ -23,8 +23,10 @@ from fastnn._targets import check_right
 PACK_MIN_ROWS = 256
 # In training, where they are copied back for each callback too: from this many rows between two.
 PACK_MIN_TRAINED = 1024
-# Rows times multiply-adds of a row up to which a call keeps the GIL: some 20 µs of work.
+# Multiply-adds up to which a call keeps the GIL: some 20 µs of work.
 _SMALL_CALL = 1 << 20
+# As many as what a layer does for a row beside its product, and to begin with a row.
+_ROW_COST = 1 << 10
 # The same for calls that others help with, by elements of a vector: at most 150 µs of work.
 _SMALL_SHARED_CALL = 1 << 19
 # From which on a share is worth handing over: some 5 µs.
@@ -226,7 +228,7 @@ class PredictorPool:
         """Output (n_rows, n_out) of the last layer for the rows of X."""
         out = np.empty((len(X), shapes[-1].n_out), dtype=self._dtype)
         if not self.fill(X, shapes, n_threads, out):
-            raise ValueError("X holds NaN or infinity, which somebody has put there meanwhile")
+            raise ValueError("rows that had been checked hold NaN or infinity: were they changed?")
         return out
 
     def fill(self, X, shapes, n_threads: int | None, out) -> bool:
@@ -264,8 +266,9 @@ class PredictorPool:
             return Binding(plan, weights, None, PREDICTED_ROWS, packed=packed, training=False)
 
         bindings = [bind(packed)]
-        if self._frozen:
+        if self._frozen:  # before others share what is noted
             bindings[0].pack()
+            bindings[0].note_finite()
         for _ in range(n_threads - 1):
             bindings.append(bind(False))
             bindings[-1].share_weights(bindings[0])
@@ -280,14 +283,16 @@ class PredictorPool:
             return made
 
     def _make_quick(self, shapes) -> QuickPredictor:
-        per_row = max(sum(shape.multiply_adds for shape in shapes), shapes[0].n_in)
+        per_row = sum(shape.multiply_adds for shape in shapes)
         rows_per_share = -(-_SMALLEST_SHARE // per_row)
         max_shared_rows = kernels.get_vector_width(self._dtype) * _SMALL_SHARED_CALL // per_row
-        max_rows = _SMALL_CALL // per_row
+        max_rows = _SMALL_CALL // (per_row + _ROW_COST * (1 + len(shapes)))
         shares_rows = 2 * rows_per_share <= max_shared_rows
         helpers = self.helpers if shares_rows or max_rows > 0 else []
-        n_threads = 1 + len(helpers) * shares_rows
-        _, predictor = self.make(shapes, n_threads, packed=self._frozen)
+        predictor = None
+        if shares_rows or max_rows > 0:
+            n_threads = 1 + len(helpers) * shares_rows
+            _, predictor = self.make(shapes, n_threads, packed=self._frozen)
         return QuickPredictor(
             predictor,
             helpers,

@@ -88,6 +88,12 @@ def check_target_kind(kind, loss) -> str | None:
     return kind
 
 
+def require_scaling(kind: str | None, scaling: Scaling | None) -> None:
+    """Refuse to go on before the first fit has fitted a scaling."""
+    if kind is not None and scaling is None:
+        raise ValueError("the network's scaling is not fitted yet: call fit first")
+
+
 def check_unscaled(
     X, name: str, dtype: str | None, n_features: int | None, n_threads: int | None, look=True
 ):

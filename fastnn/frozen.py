@@ -10,7 +10,7 @@ from fastnn import _programs, _threads
 from fastnn._core.helpers import Helper
 from fastnn._core.quick import N_HELPERS, check_out
 from fastnn._data import scale
-from fastnn._scaling import check_unscaled
+from fastnn._scaling import check_unscaled, require_scaling
 from fastnn._targets import decide, spread_probabilities
 
 
@@ -34,7 +34,7 @@ class FrozenNetwork:
         self._loss = net.loss
         self._n_threads = net.n_threads
         self._dtype = net.dtype
-        net._require_scaling(net.scale_inputs, net.input_scaling)
+        require_scaling(net.scale_inputs, net.input_scaling)
         self._scalings = net.input_scaling, net.target_scaling
         self._prepare()
 
@@ -43,7 +43,9 @@ class FrozenNetwork:
         n_threads = self._n_threads or _threads.count_available()
         helpers = [Helper() for _ in range(min(n_threads - 1, N_HELPERS))]
         weakref.finalize(self, _dismiss, helpers)
-        self._predictors = _programs.PredictorPool(self._parameters, self._dtype, True, helpers)
+        self._predictors = _programs.PredictorPool(
+            self._parameters, self._dtype, frozen=True, helpers=helpers
+        )
         self._scores, self._output, self._means = (
             self._predictors.get_quick(self._shapes[what]) for what in ("scores", "output", "means")
         )

@@ -192,7 +192,7 @@ class Network(Fitting, Stack):
     def _check_input(self, X) -> np.ndarray:
         """X as the first layer takes it."""
         X, own = self._check_unscaled(X)
-        self._require_scaling(self.scale_inputs, self.input_scaling)
+        _scaling.require_scaling(self.scale_inputs, self.input_scaling)
         return scale(X, self.input_scaling, self.dtype, "X", own)
 
     def _check_y(self, y, n_rows: int, classes, name: str = "y"):
@@ -204,12 +204,8 @@ class Network(Fitting, Stack):
         """X, labels and targets as the engine takes them, and the classes."""
         X = self._check_input(X)
         labels, targets, classes = self._check_y(y, len(X), self.classes)
-        self._require_scaling(self.scale_targets, self.target_scaling)
+        _scaling.require_scaling(self.scale_targets, self.target_scaling)
         return X, labels, scale(targets, self.target_scaling, self.dtype, "y"), classes
-
-    def _require_scaling(self, kind: str | None, scaling) -> None:
-        if kind is not None and scaling is None:
-            raise ValueError("the network's scaling is not fitted yet: call fit first")
 
     # --- the explicit loop ---------------------------------------------------------------------
 
@@ -239,8 +235,9 @@ class Network(Fitting, Stack):
             if sample_weight is not None:
                 raise ValueError("sample_weight was given without y: no loss is computed")
             if self._parameters is None:
-                self._build_for(self._check_input(X))
-            return self._predict_rows(X, "output")
+                self._build_for(X := self._check_input(X))
+            quick, X = self._prepare(X, "output")
+            return quick.run(self, X)
         X, labels, targets, classes = self._encode(X, y)
         weights = _weights.as_weights(sample_weight, len(X), all_zero=True)
         self._build_for(X)
@@ -294,14 +291,17 @@ class Network(Fitting, Stack):
     # --- prediction ----------------------------------------------------------------------------
 
     def _run(self, X, what: str) -> np.ndarray:
-        self._require_built()
+        quick, X = self._prepare(X, what)
         with self._access:
-            return self._predict_rows(X, what)
+            return quick.run(self, X)
 
-    def _predict_rows(self, X, what: str) -> np.ndarray:
-        if self.scale_inputs is not None:
+    def _prepare(self, X, what: str):
+        """The short way, and X ready for it. X may run a user's code, which may want to fit."""
+        self._require_built()
+        quick = self._predictors.get_quick(self._shapes[what])
+        if self.scale_inputs is not None or not quick.accepts(X):
             X = self._check_input(X)
-        return self._predictors.get_quick(self._shapes[what]).run(self, X)
+        return quick, X
 
     def predict(self, X) -> np.ndarray:
         """What `y` of `fit` was like.

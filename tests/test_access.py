@@ -42,6 +42,35 @@ def test_F14_a_fit_waits_for_readers_and_refuses_new_ones():
         pass
 
 
+class Willing:
+    """Rows that come from calling the network once more."""
+
+    def __init__(self, call, X):
+        self.call, self.X = call, X
+
+    def __array__(self, dtype=None, copy=None):
+        self.call()
+        return self.X.astype(dtype or float)
+
+
+@pytest.mark.parametrize("what", ["predict", "fit", "reset"])
+def test_rows_may_use_the_network_while_they_are_converted(what, data):
+    net, (X, y) = make_network(), data
+    calls = {
+        "predict": lambda: net.predict(X),
+        "fit": lambda: net.fit(X, y, epochs=1),
+        "reset": net.reset,
+    }
+    net.fit(X, y, epochs=1)
+    found = []
+    thread = threading.Thread(
+        target=lambda: found.append(net.predict(Willing(calls[what], X))), daemon=True
+    )
+    thread.start()
+    thread.join(20)
+    np.testing.assert_array_equal(found, [net.predict(X)])
+
+
 def test_F14_predictions_are_never_of_two_states(data):
     X, y = data
     net, results = make_network(), []

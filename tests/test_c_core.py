@@ -157,5 +157,5 @@ def test_tiles_keep_their_sums_in_registers(program, isa):
         if any(re.match(r"vfn?madd|fmla", text) for text in loop):
             loops.setdefault(name, []).extend(loop)
     assert {"tile_rows_6x1_f32", "tile_batch_6x2_f64"} <= set(loops)
-    on_stack = re.compile(r"(?=.*[yz]mm\d).*\(%r[sb]p|(?:ld|st)r\s+q.*\[(?:sp|x29)")
+    on_stack = re.compile(r"(?=.*[yz]mm\d).*\(%r[sb]p|(?:ld|st)[rp]\s+q.*\[(?:sp|x29)")
     assert not {name for name, loop in loops.items() if any(map(on_stack.match, loop))}

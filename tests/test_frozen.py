@@ -101,8 +101,10 @@ def test_training_goes_on_without_it(rng):
     assert not same_bits(net.forward(X), before)
 
 
-def test_F13_threads_share_one_frozen_network(rng):
-    frozen = make_net(n_threads=THREADS[-1]).freeze()
+@pytest.mark.parametrize("kind", ["network", "frozen"])
+def test_F13_threads_share_one_network(kind, rng):
+    net = make_net(n_threads=THREADS[-1])
+    frozen = net.freeze() if kind == "frozen" else net
     blocks = [rng.standard_normal((n, 300)).astype("float32") for n in (1, 3, 800, 3000)] * 2
     expected = [frozen.forward(X) for X in blocks]
     found = [None] * len(blocks)

@@ -11,6 +11,7 @@ from common import THREADS
 
 import fastnn
 from fastnn import Activation, BatchNorm, Dense, Dropout, LayerNorm
+from fastnn._core import probes
 
 # name: layers, loss, features, rows, batch size
 CASES = {
@@ -61,6 +62,22 @@ def make_data(name, dtype="float64"):
         y = np.tanh(X[:, :n_outputs])
         return X, y, y.astype(float)
     return X, y, reference.one_hot(y, n_outputs)
+
+
+def test_dropout_behind_relu_has_the_bits_of_both_in_turn(isa, dtype, rng):
+    """Mask drawn anew, then the ReLU's derivative; blocks of any size and place."""
+    for rows, cols, first in [(1, 1, 0), (3, 16, 2), (5, 17, 0), (2, 63, 7), (4, 100, 1)]:
+        delta = common.Guarded(rng.standard_normal((rows, first + cols)).astype(dtype))
+        z = np.maximum(rng.standard_normal((rows, cols)), 0).astype(dtype)
+        kept = rng.random((rows, cols)) < 0.6
+        factor = np.dtype(dtype).type(1 / 0.6)
+        a = common.Guarded(np.where(kept, z * factor, 0).astype(dtype))
+        out = common.Guarded(np.full((rows, cols), np.nan, dtype))
+        probes.dropout_relu_backward(delta.view, a.view, first, 1 / 0.6, out.view)
+        expected = np.where(kept & (z > 0), delta.view[:, first:] * factor, 0).astype(dtype)
+        assert common.same_bits(out.view, expected)
+        for matrix in (delta, a, out):
+            matrix.check()
 
 
 N_STEPS, RATE = 100, 0.05

@@ -1,7 +1,7 @@
 """Zeros in the data are left out of sums, and nothing but the time shows it.
 
-`Network.forward` and the explicit loop never leave them out: they are what fits and predictions are
-held to.
+The explicit loop and layers by themselves never leave them out: they are what fits and predictions
+are held to. That fits and predictions do leave them out is seen by `bench.instructions`.
 """
 
 import common
@@ -11,6 +11,7 @@ from common import THREADS
 
 import fastnn
 from fastnn import _programs
+from fastnn._core import binding, plan
 
 # widths, rows of data, batch size
 NETS = {
@@ -34,13 +35,18 @@ def make_sparse(n_rows, n_features, seed=1):
     return X
 
 
-def make_network(name, dtype, n_threads, **options):
+def make_network(name, dtype, n_threads):
     widths = NETS[name][0]
     layers = [fastnn.Dense(width, "relu") for width in widths[1:-1]]
     layers.append(fastnn.Dense(widths[-1]))
-    return fastnn.Network(
-        layers, n_features=widths[0], dtype=dtype, seed=3, n_threads=n_threads, **options
-    )
+    return fastnn.Network(layers, n_features=widths[0], dtype=dtype, seed=3, n_threads=n_threads)
+
+
+def chain(net, X):
+    """The output of a network, layer by layer."""
+    for layer in net.layers:
+        X = layer.forward(X)
+    return X
 
 
 def sees_zeros(X):
@@ -66,6 +72,16 @@ def test_all_rows_are_sampled(dtype):
     assert not sees_zeros(X[::-1].copy())
 
 
+def train_by_hand(net, X, y, batch_size, optimizer):
+    """Two epochs of the explicit loop."""
+    for epoch in range(2):
+        for xb, yb in fastnn.batches(X, y, batch_size, seed=3, epoch=epoch):
+            net.forward(xb, yb)
+            net.backward()
+            optimizer.step(net)
+    return net.parameter_vector
+
+
 @pytest.mark.parametrize("optimizer", ["SGD(0.1)", "Adam(0.01)", "SGD(0.1, clip_norm=0.5)"])
 @pytest.mark.parametrize("name", NETS)
 def test_fit_gives_the_bits_of_the_explicit_loop(isa, dtype, name, optimizer):
@@ -74,34 +90,63 @@ def test_fit_gives_the_bits_of_the_explicit_loop(isa, dtype, name, optimizer):
     X = make_sparse(n_rows, widths[0]).astype(dtype)
     y = np.random.default_rng(2).integers(widths[-1], size=n_rows)
     assert sees_zeros(X)
-    net, own = make_network(name, dtype, 1), eval(f"fastnn.{optimizer}")
-    for epoch in range(2):
-        for xb, yb in fastnn.batches(X, y, batch_size, seed=3, epoch=epoch):
-            net.forward(xb, yb)
-            net.backward()
-            own.step(net)
+    expected = train_by_hand(
+        make_network(name, dtype, 1), X, y, batch_size, eval(f"fastnn.{optimizer}")
+    )
     for n_threads in THREADS:
         fitted = make_network(name, dtype, n_threads)
         options = {"batch_size": batch_size, "optimizer": eval(f"fastnn.{optimizer}")}
         fitted.fit(X, y, epochs=2, **options)
-        assert common.same_bits(fitted.parameter_vector, net.parameter_vector), n_threads
+        assert common.same_bits(fitted.parameter_vector, expected), n_threads
+
+
+@pytest.mark.parametrize("n_threads", THREADS)
+def test_denormal_weights_are_flushed_all_the_same(dtype, n_threads):
+    """Also those of inputs that are always 0, which other frameworks may leave denormal."""
+    X = make_sparse(150, 300).astype(dtype)
+    y = np.random.default_rng(2).integers(10, size=150)
+    nets = [make_network("columns owned", dtype, n) for n in (1, n_threads)]
+    for net in nets:
+        net.layers[0].weight[::3] = np.finfo(dtype).smallest_subnormal * 100
+    expected = train_by_hand(nets[0], X, y, 64, fastnn.SGD(0.1))
+    nets[1].fit(X, y, epochs=2, batch_size=64, optimizer=fastnn.SGD(0.1))
+    assert common.same_bits(nets[1].parameter_vector, expected)
+
+
+def test_data_is_looked_at_anew_in_each_fit(dtype):
+    """By the same network in the same memory: zeros, none, and weights that became infinite."""
+    X = make_sparse(150, 300).astype(dtype)
+    dense = np.random.default_rng(5).standard_normal(X.shape).astype(dtype)
+    y = np.random.default_rng(2).integers(10, size=150)
+    net, twin = (make_network("columns owned", dtype, 1) for _ in range(2))
+    for rows in (X, dense, X):
+        twin.reset()
+        expected = train_by_hand(twin, rows, y, 64, fastnn.SGD(0.1))
+        net.reset()
+        net.fit(rows, y, epochs=2, batch_size=64, optimizer=fastnn.SGD(0.1))
+        assert common.same_bits(net.parameter_vector, expected)
+    X[:, 17] = 0
+    net.layers[0].weight[17] = np.inf
+    with pytest.raises(fastnn.DivergenceError, match="step 0"):
+        net.fit(X, y, optimizer=fastnn.SGD(0.1))
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_predictions_have_the_bits_of_forward(isa, dtype, name):
+def test_predictions_have_the_bits_of_layer_after_layer(isa, dtype, name):
     """Of a few rows and of many, by `predict` and `freeze`, one row by itself included."""
     net = make_network(name, dtype, 1)
     X = make_sparse(400, net.n_features).astype(dtype)
-    expected = net.forward(X)
-    frozen = net.freeze()
-    for n_threads in THREADS:
+    expected = chain(net, X)
+    for n_threads in [*THREADS, None]:
         net.n_threads = n_threads
+        frozen = net.freeze()
         for n_rows in [1, 2, 7, 120, 121, 256, 400]:
-            net.predict(X[:n_rows])
-            assert common.same_bits(net.forward(X[:n_rows]), expected[:n_rows]), n_rows
-            assert common.same_bits(frozen.forward(X[:n_rows]), expected[:n_rows]), n_rows
-    found = np.concatenate([frozen.forward(row[None]) for row in X])
-    assert common.same_bits(found, expected)
+            for call in (net, frozen, frozen, frozen):  # a frozen network's helpers wake up
+                assert common.same_bits(call.forward(X[:n_rows]), expected[:n_rows]), n_rows
+                chosen = call.predict(X[:n_rows])
+                np.testing.assert_array_equal(chosen, expected[:n_rows].argmax(axis=1))
+        found = np.concatenate([frozen.forward(row[None]) for row in X])
+        assert common.same_bits(found, expected)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -117,3 +162,9 @@ def test_weights_that_are_not_finite_show_in_every_row(isa, dtype, value):
         assert np.isnan(net.freeze().forward(rows)).all()
     with pytest.raises(fastnn.DivergenceError, match="step 0"):
         net.fit(X, np.zeros(300, dtype=int), optimizer=fastnn.SGD(0.1))
+
+
+def test_scratch_holds_the_terms_of_a_block():
+    n_words = binding.TERM_WORDS
+    assert n_words >= -(-plan.ROW_BLOCK // 6) * -(-plan.CHUNK // 64)
+    assert n_words >= -(-plan.UPDATE_BLOCK // 6) * -(-plan.BATCH_CHUNK // 64)

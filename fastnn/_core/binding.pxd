@@ -8,7 +8,6 @@ cdef class Binding:
     cdef readonly object plan
     cdef readonly object dtype
     cdef readonly bint packed, is_f32
-    cdef bint training
     cdef Kernels kernels
     cdef Layer *layers
     cdef Py_ssize_t n_layers
@@ -20,3 +19,6 @@ cdef class Binding:
     cdef object panels       # packed copies of the weights, per layer, or None
 
     cdef bint is_finite(self, Py_ssize_t i)
+    cdef bint has_denormals(self, Py_ssize_t i)
+    cdef Py_ssize_t count_weights(self, Py_ssize_t i)
+    cdef bint finds_zeros(self, const char *x, Py_ssize_t row_bytes, Py_ssize_t n_rows)

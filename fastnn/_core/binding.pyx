@@ -4,6 +4,8 @@ import numpy as np
 
 from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
+from libc.float cimport DBL_MIN, FLT_MIN
+from libc.math cimport fabs
 from libc.stdint cimport uintptr_t
 
 from fastnn._core import kernels
@@ -15,10 +17,12 @@ from fastnn._core.plan_structs import count_chunks
 
 from fastnn._core.deltas cimport transpose_block
 from fastnn._core.forward cimport has_many_zeros
-from fastnn._core.kernels cimport active_kernels, find_nonfinite_in
+from fastnn._core.kernels cimport active_kernels, find_nonfinite_in, real
 from fastnn._core.structs cimport DENSE
+from fastnn._core.structs cimport TERM_WORDS as N_TERM_WORDS
 
 CACHE_LINE = 64
+TERM_WORDS = N_TERM_WORDS
 
 
 def allocate(n, dtype):
@@ -59,6 +63,14 @@ cdef void *address(array) except? NULL:
     return view.buf
 
 
+cdef Py_ssize_t count_denormals(const real *w, Py_ssize_t n, double least) noexcept nogil:
+    """Numbers that are not 0 and smaller than the smallest normal one."""
+    cdef Py_ssize_t i, found = 0
+    for i in range(n):
+        found += (w[i] != 0) & (fabs(w[i]) < least)
+    return found
+
+
 cdef class Binding:
     """The layers of a plan with their weights and scratch.
 
@@ -87,7 +99,6 @@ cdef class Binding:
         self.dtype = np.dtype(plan.dtype)
         self.is_f32 = self.dtype == np.float32
         self.packed = packed
-        self.training = training
         self.kernels = active_kernels()[0]
         self.n_layers = len(plan.layers)
         self.parameters = parameters
@@ -273,15 +284,10 @@ cdef class Binding:
             yield panel.reshape(layer.n_in, padded)[:, : stop - first], weight[:, first:stop]
 
     def pack(self):
-        """Copy the weights and the optimizer's state into panels, and transpose the weights.
-
-        Of weights that will change, only whether those of the first layer are finite is of use.
-        """
+        """Copy the weights and the optimizer's state into panels, and transpose the weights."""
         cdef Py_ssize_t i
         for panel, columns in self.list_copies():
             panel[...] = columns
-        for i in range(1 if self.training else self.n_layers):
-            self.layers[i].finite = self.layers[i].kind == DENSE and self.is_finite(i)
         for i in range(self.n_layers):
             if self.layers[i].weight_transposed != NULL:
                 if self.is_f32:
@@ -291,24 +297,45 @@ cdef class Binding:
                     transpose_block(&self.kernels, &self.layers[i], 0, self.layers[i].n_in,
                                     <const double *>NULL)
 
+    def note_finite(self):
+        """Of weights that will not change: note which layers' are finite."""
+        for i in range(self.n_layers):
+            self.layers[i].finite = self.layers[i].kind == DENSE and self.is_finite(i)
+
     cdef bint is_finite(self, Py_ssize_t i):
         """Whether no weight of a dense layer is NaN or infinite, where it lies for the engine."""
         cdef Layer *layer = self.layers + i
-        cdef Py_ssize_t n = len(self.panels[i]) if layer.packed else layer.n_in * layer.n_out
         if self.is_f32:
-            return find_nonfinite_in(&self.kernels, <const float *>layer.weight, n) < 0
-        return find_nonfinite_in(&self.kernels, <const double *>layer.weight, n) < 0
+            return find_nonfinite_in(&self.kernels, <const float *>layer.weight,
+                                     self.count_weights(i)) < 0
+        return find_nonfinite_in(&self.kernels, <const double *>layer.weight,
+                                 self.count_weights(i)) < 0
+
+    cdef bint has_denormals(self, Py_ssize_t i):
+        """Whether a weight is: one that the engine flushes to zero, if it comes to touch it."""
+        if self.is_f32:
+            return count_denormals(<const float *>self.layers[i].weight, self.count_weights(i),
+                                   FLT_MIN) > 0
+        return count_denormals(<const double *>self.layers[i].weight, self.count_weights(i),
+                               DBL_MIN) > 0
+
+    cdef Py_ssize_t count_weights(self, Py_ssize_t i):
+        """With what fills up the last vectors of packed ones."""
+        cdef Layer *layer = self.layers + i
+        return len(self.panels[i]) if layer.packed else layer.n_in * layer.n_out
 
     def sees_zeros(self, x):
         """Whether there are so many in x that the first layer's tiles had better look for them."""
-        cdef const char *rows = <const char *>address(x)
-        cdef Py_ssize_t row_bytes = x.strides[0], n_rows = len(x)
+        return self.finds_zeros(<const char *>address(x), x.strides[0], len(x))
+
+    cdef bint finds_zeros(self, const char *x, Py_ssize_t row_bytes, Py_ssize_t n_rows):
+        """The same of rows that are `row_bytes` apart."""
         if self.layers[0].kind != DENSE or self.layers[0].blas:
             return False
         if self.is_f32:
-            return has_many_zeros(&self.kernels, self.layers, rows, row_bytes, n_rows,
+            return has_many_zeros(&self.kernels, self.layers, x, row_bytes, n_rows,
                                   <const float *>NULL)
-        return has_many_zeros(&self.kernels, self.layers, rows, row_bytes, n_rows,
+        return has_many_zeros(&self.kernels, self.layers, x, row_bytes, n_rows,
                               <const double *>NULL)
 
     def unpack(self):

@@ -5,6 +5,7 @@
 
 import numpy as np
 
+from libc.math cimport INFINITY
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset
 
@@ -71,7 +72,7 @@ cdef class Engine:
     cdef readonly object epoch_losses  # (n_rows) losses of this epoch's rows so far, in its order
     cdef object batch, x_rows, target_rows, row_loss, blocks
     cdef readonly Py_ssize_t n_steps_done
-    cdef bint sees_zeros  # in the data
+    cdef bint has_zeros  # many of them, in the data
     cdef readonly list epochs_done
 
     def __init__(self, Binding binding, loss, merged, arenas, last_plan=None, *, settings,
@@ -145,7 +146,7 @@ cdef class Engine:
         run.shuffle = shuffle
         run.x = <const char *>address(x)
         run.x_row_bytes = x.strides[0]
-        self.sees_zeros = self.binding.sees_zeros(x)
+        self.has_zeros = self.binding.finds_zeros(run.x, run.x_row_bytes, n_rows)
         run.targets = <const char *>address(targets)
         run.target_row_bytes = 0 if targets is None else targets.strides[0]
         run.labels = <const int32_t *>address(labels)
@@ -214,9 +215,9 @@ cdef class Engine:
                 or coefficients.shape[1] != FNN_N_COEFFICIENTS):
             raise ValueError("coefficients must have one row, or one for each step")
         self.step.optimizer = kernel_lists.list_optimizers().index(optimizer)
-        self.binding.layers[0].skips_zeros = self.sees_zeros and self.binding.layers[0].finite
         run.step = self.step
         run.coefficients = <const fnn_coefficients *>&coefficients[0, 0]
+        self.skip_zeros()
         run.coefficients_step = coefficients.shape[0] > 1
         run.blocks = <char *>address(self.blocks)
         run.block_bytes = self.blocks.strides[0]
@@ -242,6 +243,16 @@ cdef class Engine:
         self.n_steps_done = run.n_steps_done
         self.epochs_done = per_epoch[:, : run.n_epochs_done].T.tolist()
         return not run.diverged
+
+    cdef skip_zeros(self):
+        """Have the first layer leave out zeros of the data where that does not show.
+
+        It could in NaN that come of infinite weights, or of infinite gradients that are clipped,
+        and in denormal weights, which are flushed to zero by tiles that have any terms.
+        """
+        cdef bint skips = (self.has_zeros and self.run.coefficients.limit == INFINITY
+                           and self.binding.is_finite(0) and not self.binding.has_denormals(0))
+        self.binding.layers[0].finite = self.binding.layers[0].skips_zeros = skips
 
     def compute_loss(self, Py_ssize_t start, Py_ssize_t stop):
         """Loss of the rows start..stop of this epoch, as they were when they were trained on."""

@@ -47,7 +47,7 @@ cdef extern from "fastnn.h" nogil:
         const char *name
         int n_slots
     ctypedef struct fnn_coefficients:
-        double rate, keep, norm
+        double rate, keep, limit, norm
     const fnn_activation_info fnn_activations[]
     const fnn_loss_info fnn_losses[]
     const fnn_optimizer_info fnn_optimizers[]

@@ -25,10 +25,7 @@ cdef enum:
 cdef bint has_many_zeros(const Kernels *kernels, const Layer *layer, const char *x,
                          Py_ssize_t row_bytes, Py_ssize_t n_rows,
                          const real *tag) noexcept nogil:
-    """Whether tiles leave out a quarter of their terms or more, by a sample of the rows of x.
-
-    It takes an eighth of a forward pass at most to look, a hundredth of that for each panel.
-    """
+    """Whether tiles leave out a quarter of their terms or more, by a sample of the rows of x."""
     cdef const real *rows[SAMPLED_ROWS]
     cdef uint64_t scratch[TERM_WORDS]
     cdef Py_ssize_t n = min(n_rows, max(MIN_SAMPLED_ROWS, min(SAMPLED_ROWS, n_rows // 8)))
@@ -42,9 +39,9 @@ cdef bint has_many_zeros(const Kernels *kernels, const Layer *layer, const char 
     return 4 * n_terms <= 3 * n_tiles * layer.n_in
 
 
-cdef const uint64_t *find_terms(const Kernels *kernels, const Layer *layer,
-                                const real *const *x_rows, Py_ssize_t rows, Py_ssize_t start,
-                                uint64_t *scratch) noexcept nogil:
+cdef const uint64_t *find_inputs(const Kernels *kernels, const Layer *layer,
+                                 const real *const *x_rows, Py_ssize_t rows, Py_ssize_t start,
+                                 uint64_t *scratch) noexcept nogil:
     """Which inputs of the chunk that begins at `start` count; NULL: all of them."""
     if not layer.skips_zeros:
         return NULL
@@ -122,7 +119,7 @@ cdef void forward_rows(const Kernels *kernels, const Layer *layer, const real *c
     cdef const uint64_t *terms
     for start from 0 <= start < layer.n_in by layer.chunk:
         last = start + layer.chunk >= layer.n_in
-        terms = find_terms(kernels, layer, x_rows + block, rows, start, scratch)
+        terms = find_inputs(kernels, layer, x_rows + block, rows, start, scratch)
         for panel in range(layer.n_panels):
             first = layer.panels[panel]
             if first < column_start or first >= column_stop:
@@ -179,7 +176,7 @@ cdef void partial_sums(const Kernels *kernels, const Layer *layer, const real *c
         partial = <real *>layer.partial + chunk_start // layer.chunk * layer.partial_size
         for block from 0 <= block < batch by layer.row_block:
             rows = min(layer.row_block, batch - block)
-            terms = find_terms(kernels, layer, x_rows + block, rows, chunk_start, scratch)
+            terms = find_inputs(kernels, layer, x_rows + block, rows, chunk_start, scratch)
             for panel in range(layer.n_panels):
                 multiply_chunk(kernels, layer, x_rows + block, rows, panel, chunk_start,
                                partial + block * layer.stride + layer.panels[panel], False, False,

@@ -48,7 +48,7 @@ cdef void weight_block(const Step *step, const Layer *layer, const real *const *
     for block from input_start <= block < input_stop by size:
         rows = min(size, input_stop - block)
         if terms != NULL:
-            find_terms(step, layer, x_rows, block, rows, terms)
+            find_batch_rows(step, layer, x_rows, block, rows, terms)
         for panel in range(layer.n_panels):
             first = layer.panels[panel]
             if column_start <= first < column_stop:
@@ -61,8 +61,9 @@ cdef Py_ssize_t count_term_words(const Layer *layer, Py_ssize_t batch) noexcept 
     return (batch + layer.batch_chunk - 1) // layer.batch_chunk * layer.term_words
 
 
-cdef void find_terms(const Step *step, const Layer *layer, const real *const *x_rows,
-                     Py_ssize_t input_start, Py_ssize_t rows, uint64_t *terms) noexcept nogil:
+cdef void find_batch_rows(const Step *step, const Layer *layer, const real *const *x_rows,
+                          Py_ssize_t input_start, Py_ssize_t rows,
+                          uint64_t *terms) noexcept nogil:
     """Those words, for each chunk of the batch."""
     cdef Py_ssize_t start
     for start from 0 <= start < step.batch by layer.batch_chunk:

@@ -35,7 +35,7 @@ cdef class Predictor:
     cdef void aim(self, const char *x, Py_ssize_t x_row_bytes, Py_ssize_t n_rows, char *out,
                   Py_ssize_t out_stride, int n_threads) noexcept nogil
     cdef bint begin_halves(self) noexcept nogil
-    cdef skip_zeros(self, x)
+    cdef skip_zeros(self, const char *x, Py_ssize_t row_bytes, Py_ssize_t n_rows)
 
 
 cdef void predict_share(Request *request, int thread) noexcept nogil

@@ -225,10 +225,11 @@ cdef class Predictor:
             request.in_halves = True
         return finite
 
-    cdef skip_zeros(self, x):
+    cdef skip_zeros(self, const char *x, Py_ssize_t row_bytes, Py_ssize_t n_rows):
         """Have tiles of the first layer leave out the zeros of x where that is worth it."""
         cdef Binding first = self.bindings[0], binding
-        skips = first.layers[0].finite and first.sees_zeros(x)
+        cdef bint skips = (first.finds_zeros(x, row_bytes, n_rows)
+                           and (first.layers[0].finite or first.is_finite(0)))
         for binding in self.bindings:
             binding.layers[0].skips_zeros = skips
 
@@ -241,7 +242,7 @@ cdef class Predictor:
         cdef char *target = <char *>address(out)
         cdef Py_ssize_t row_bytes = x.strides[0], n_rows = len(x), n_out = out.shape[1]
         cdef int n_threads = len(self.bindings)
-        self.skip_zeros(x)
+        self.skip_zeros(source, row_bytes, n_rows)
         with nogil:
             self.aim(source, row_bytes, n_rows, target, n_out, n_threads)
             predict_in_parallel(&self.request)

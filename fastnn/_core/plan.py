@@ -62,6 +62,10 @@ INPUT_BLOCK_BYTES = 3 << 18
 UPDATE_BLOCK = 48
 # Below this many weights all threads read the whole matrix rather than exchange partial sums.
 MIN_OWNED_WEIGHTS = 1 << 15
+# A thread may own that many times the mean of the columns; with rows, partial sums are exchanged.
+MAX_IMBALANCE = 1.15
+# The same of weights that caches do not keep, whose partial sums would fill memory.
+MAX_STREAMED_IMBALANCE = 1.3
 # Floating-point operations of a step below which a second thread costs more than it brings.
 MIN_FLOPS_PER_STEP = 2_000_000
 
@@ -147,7 +151,11 @@ def plan_layer(before, shape, input_gradient, batch_size, isa, widths, n_threads
     elif (
         (is_streamed or not input_gradient)
         and not shape.rowwise
-        and is_balanced(cut_panels(panels, n_threads), widths[0], 1.3 if is_streamed else 1.15)
+        and is_balanced(
+            cut_panels(panels, n_threads),
+            widths[0],
+            MAX_STREAMED_IMBALANCE if is_streamed else MAX_IMBALANCE,
+        )
     ):
         cut = "outputs"
     elif count_chunks(shape.n_in, chunk) >= n_threads:

@@ -219,6 +219,18 @@ def sum_squares(const real[::1] x):
     return wrapped.sum_squares(active_kernels(), &x[0], x.shape[0])
 
 
+def dropout_relu_backward(const real[:, :] delta, const real[:, :] a, Py_ssize_t first,
+                          double factor, real[:, :] out):
+    """out = delta[:, first:] * factor where a > 0, else 0; a and out (rows, cols)."""
+    rows = list_rows[real](delta, np.arange(delta.shape[0]))
+    cdef uintptr_t[::1] addresses = rows
+    check(delta.shape[0] == a.shape[0] == out.shape[0] and a.shape[1] == out.shape[1]
+          and 0 <= first and first + out.shape[1] <= delta.shape[1], "delta, a and out")
+    wrapped.dropout_relu_backward(active_kernels(), <const real *const *>&addresses[0], &a[0, 0],
+                                  stride_of(a), first, out.shape[0], out.shape[1], factor,
+                                  &out[0, 0], stride_of[real](out))
+
+
 cdef int check_panel(const real[:, :] b, Py_ssize_t depth, Py_ssize_t cols) except -1:
     """Whether the register tile may load whole vectors of `b` and has accumulators enough."""
     dtype = np.float32 if real is float else np.float64

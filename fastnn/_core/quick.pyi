@@ -18,7 +18,7 @@ def check_out(out: Any, wanted: tuple[int, int], dtype: Any) -> None: ...
 class QuickPredictor:
     def __init__(
         self,
-        predictor: Predictor,
+        predictor: Predictor | None,
         helpers: list[Helper],
         shapes: tuple[LayerShape, ...],
         dtype: str,
@@ -26,4 +26,5 @@ class QuickPredictor:
         max_shared_rows: int,
         rows_per_share: int,
     ) -> None: ...
+    def accepts(self, X: Any) -> bool: ...
     def run(self, owner: Any, X: Any, out: _Array | None = None) -> _Array: ...

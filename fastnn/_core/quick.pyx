@@ -52,9 +52,9 @@ cdef class QuickPredictor:
 
     Parameters
     ----------
-    predictor : Predictor
-        With packed weights; of one thread more than there are helpers, or where no call is shared
-        by rows, of one.
+    predictor : Predictor or None
+        Of one thread more than there are helpers, or where no call is shared by rows, of one; None
+        where no call is made here.
     helpers : list of Helper
         Who share the work where calls follow each other within BURST_SECONDS.
     shapes : tuple of LayerShape
@@ -91,13 +91,13 @@ cdef class QuickPredictor:
     def run(self, owner, X, out=None):
         """Scores (n_rows, n_out) of X, in `out` if given.
 
-        Of a network: ``owner._check_input(X)`` turns any X into a finite matrix that can be used as
-        it lies, or raises; ``owner._predictors``, a PredictorPool, fills `out` where there are many
-        rows, with ``owner._n_threads``.
+        The owner is the network: ``owner._check_input(X)`` turns any X into a finite matrix that
+        can be used as it lies, or raises, and ``owner._predictors``, a PredictorPool, fills `out`
+        by ``owner._n_threads`` where there are many rows.
         """
         cdef Py_buffer x, z
         cdef bint finite, shareable, in_burst
-        if type(X) is not ndarray or not self.is_usable(X):
+        if not self.accepts(X):
             X = owner._check_input(X)
         PyObject_GetBuffer(X, &x, PyBUF_STRIDES)
         try:
@@ -111,7 +111,7 @@ cdef class QuickPredictor:
                 finite = owner._predictors.fill(X, self.shapes, owner._n_threads, out)
             else:
                 if x.shape[0] > 1:
-                    self.predictor.skip_zeros(X)
+                    self.predictor.skip_zeros(<const char *>x.buf, x.strides[0], x.shape[0])
                 PyObject_GetBuffer(out, &z, PyBUF_STRIDES | PyBUF_WRITABLE)
                 if in_burst and x.shape[0] < 2 * self.rows_per_share:
                     finite = self.run_halves(&x, &z)
@@ -128,6 +128,10 @@ cdef class QuickPredictor:
             owner._check_input(X)  # which says where
             return self.run(owner, X, out)  # unless another thread has written to it meanwhile
         return out
+
+    cpdef bint accepts(self, X):
+        """Whether X is an array that can be used as it lies, if it is finite."""
+        return type(X) is ndarray and self.is_usable(X)
 
     cdef bint is_shareable(self, Py_ssize_t n_rows) noexcept:
         if len(self.helpers) == 0:
