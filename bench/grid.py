@@ -1,7 +1,8 @@
 """`python -m bench.grid`: the fraction of the FMA ceiling over layer widths and batch sizes.
 
-Trains width-width-width-10 networks of fastnn alone, and looks for cliffs: sizes beside each other
-of which one takes far more time per floating-point operation.
+Trains width-width-width-10 networks of fastnn alone, and looks for cliffs: neighbouring widths, no
+more than 64 apart, of which the wider takes far more time per floating-point operation. Where widths
+of the grid that are further apart look like that, those between are measured too.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from .worker import pin, prefer_installed
 WIDTHS = [16, 32, 64, 128, 192, 256, 320, 384, 448, 512, 640, 768, 896, 1024, 1536, 2048, 4096]
 BATCHES = [1, 8, 32, 64, 128, 256, 512, 1024]
 CLIFF = 1.5  # times slower per operation than a neighbour
+STEP = 64  # how far apart neighbours are at the most
 N_CLASSES = 10
 _SECONDS = 0.05  # of a measurement, about
 _SUSPECT = 1.2  # times slower than a neighbour, from which on a cell is measured again
@@ -32,7 +34,7 @@ def main() -> int:
     options = parse()
     found = measure_fractions(options.widths, options.batches, options.threads)
     print(table(found))
-    for line in list_cliffs(found):
+    for line in list_cliffs(found, options.threads):
         print(line)
     if options.json:
         options.json.write_text(json.dumps({**describe(), "grid": as_rows(found)}, indent=1) + "\n")
@@ -129,12 +131,17 @@ def find_cliffs(found: Cells, ratio: float) -> list[tuple[tuple[int, int], tuple
     return [(fast, slow) for fast, slow in pairs if found[fast] > ratio * found[slow]]
 
 
-def list_cliffs(found: Cells) -> list[str]:
-    """Say so in words."""
-    return [
-        f"cliff at batch {b}: width {w} at {found[w, b]:.0%}, width {v} at {found[v, b]:.0%}"
-        for (w, b), (v, _) in find_cliffs(found, CLIFF)
-    ]
+def list_cliffs(found: Cells, threads: int) -> list[str]:
+    """Say in words where neighbours differ so much, those between widths far apart included."""
+    lines = []
+    for (w, b), (v, _) in find_cliffs(found, CLIFF):
+        between = {(width, b): found[width, b] for width in (w, v)}
+        if v - w > STEP:
+            between = measure([*range(w, v, STEP), v], [b], threads)
+        for fast, slow in find_cliffs(between, CLIFF):
+            ratio = between[fast] / between[slow]
+            lines.append(f"batch {b}: {slow[0]} takes {ratio:.2f} times as long as {fast[0]}")
+    return lines
 
 
 def draw(found: Cells, threads: int, path: Path) -> None:

@@ -277,12 +277,27 @@ def test_the_cost_of_an_optimizer_is_said_beside_its_goal():
 
 def test_grid_finds_the_cliff_and_draws(tmp_path):
     found = {(64, 1): 0.6, (65, 1): 0.3, (128, 1): 0.5, (64, 8): 0.6, (65, 8): 0.5, (128, 8): 0.5}
-    lines = grid.list_cliffs(found)
-    assert lines == ["cliff at batch 1: width 64 at 60%, width 65 at 30%"]
+    lines = grid.list_cliffs(found, 1)
+    assert lines == ["batch 1: 65 takes 2.00 times as long as 64"]
     assert "60%" in grid.table(found)
     path = tmp_path / "grid.png"
     grid.draw(found, 1, path)
     assert path.stat().st_size > 1000
+
+
+def test_widths_between_show_whether_there_is_a_cliff(monkeypatch):
+    """Slower by and by is none."""
+    asked = []
+
+    def measure(widths, batches, threads):
+        asked.append((widths, batches, threads))
+        rates = {64: 4.0, 128: 3.0, 192: 1.9, 256: 1.5}
+        return {(w, b): rates[w] for w in widths for b in batches}
+
+    monkeypatch.setattr(grid, "measure", measure)
+    found = {(64, 8): 0.4, (256, 8): 0.15, (320, 8): 0.14}
+    assert grid.list_cliffs(found, 2) == ["batch 8: 192 takes 1.58 times as long as 128"]
+    assert asked == [([64, 128, 192, 256], [8], 2)]
 
 
 def test_grid_measures_a_rate_of_each_cell():
@@ -339,7 +354,7 @@ def test_published_numbers_stand_between_their_marks(tmp_path, monkeypatch):
     assert "old" not in page + readme
     assert page.count("before") == page.count("after") == 4
     assert "| T | 25 ms a step | 4 µs | no |" in page
-    assert "cliff at batch 1" in page
+    assert "batch 1: 65 takes 2.00 times as long as 64" in page
     assert "| relu | 0.2 s |" in page
     assert (page + readme).count("each activation") == 1  # not in the tables of the peers
     assert "threads: 1" in page
