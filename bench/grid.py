@@ -1,8 +1,8 @@
 """`python -m bench.grid`: the fraction of the FMA ceiling over layer widths and batch sizes.
 
 Trains width-width-width-10 networks of fastnn alone, and looks for cliffs: neighbouring widths, no
-more than 64 apart, of which the wider takes far more time per floating-point operation. Where widths
-of the grid that are further apart look like that, those between are measured too.
+more than 64 apart, of which the wider takes far more time per floating-point operation. Where
+widths of the grid that are further apart look like that, those between are measured too.
 """
 
 from __future__ import annotations
