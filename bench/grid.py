@@ -1,8 +1,9 @@
 """`python -m bench.grid`: the fraction of the FMA ceiling over layer widths and batch sizes.
 
-Trains width-width-width-10 networks of fastnn alone, and looks for cliffs: neighbouring widths, no
-more than 64 apart, of which the wider takes far more time per floating-point operation. Where
-widths of the grid that are further apart look like that, those between are measured too.
+Trains width-width-width-10 networks of fastnn alone, with as many threads as it chooses of those
+it may use, and looks for cliffs: neighbours among the multiples of 64, or n and n + 1, of which one
+takes far more time per floating-point operation. Where multiples of the grid that are further apart
+look like that, those between are measured too.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from . import driver
 from .machine import describe
 from .worker import pin, prefer_installed
 
-WIDTHS = [16, 32, 64, 128, 192, 256, 320, 384, 448, 512, 640, 768, 896, 1024, 1536, 2048, 4096]
+WIDTHS = [16, 32, 64, 65, 128, 129, 192, 256, 257, 320, 384, 448, 512, 513, 640, 768, 896, 1024]
+WIDTHS += [1025, 1536, 2048, 4096]
 BATCHES = [1, 8, 32, 64, 128, 256, 512, 1024]
 CLIFF = 1.5  # times slower per operation than a neighbour
-STEP = 64  # how far apart neighbours are at the most
+STEP = 64
 N_CLASSES = 10
 _SECONDS = 0.05  # of a measurement, about
 _SUSPECT = 1.2  # times slower than a neighbour, from which on a cell is measured again
@@ -34,7 +36,7 @@ def main() -> int:
     options = parse()
     found = measure_fractions(options.widths, options.batches, options.threads)
     print(table(found))
-    for line in list_cliffs(found, options.threads):
+    for line in list_cliffs(found):
         print(line)
     if options.json:
         options.json.write_text(json.dumps({**describe(), "grid": as_rows(found)}, indent=1) + "\n")
@@ -49,7 +51,7 @@ def measure_fractions(widths: list[int], batches: list[int], threads: int) -> Ce
     ceilings = [worker.ask("ceiling")]
     pin(threads)
     prefer_installed()
-    rates = measure(widths, batches, threads)
+    rates = measure(widths, batches)
     ceilings.append(worker.ask("ceiling"))  # again: one that something disturbed is too low
     worker.close()
     ceiling = max(filter(None, ceilings), default=None)
@@ -80,21 +82,19 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     return p.parse_args(argv)
 
 
-def measure(
-    widths: list[int], batches: list[int], threads: int, seconds: float = _SECONDS
-) -> Cells:
+def measure(widths: list[int], batches: list[int], seconds: float = _SECONDS) -> Cells:
     """Return the best rate in FLOP/s of each (width, batch size).
 
     What is slow beside its neighbours is measured again: another program may have had the CPU.
     """
-    found = {(w, b): _measure_one(w, b, threads, seconds) for w in widths for b in batches}
+    found = {(w, b): _measure_one(w, b, seconds) for w in widths for b in batches}
     for _ in range(_REPEATS):
         for _, slow in find_cliffs(found, _SUSPECT):
-            found[slow] = max(found[slow], _measure_one(*slow, threads, seconds))
+            found[slow] = max(found[slow], _measure_one(*slow, seconds))
     return found
 
 
-def _measure_one(width: int, batch: int, threads: int, seconds: float) -> float:
+def _measure_one(width: int, batch: int, seconds: float) -> float:
     import numpy as np
 
     import fastnn
@@ -105,7 +105,7 @@ def _measure_one(width: int, batch: int, threads: int, seconds: float) -> float:
     X = rng.random((rows, width), dtype=np.float32)
     y = np.arange(rows) % N_CLASSES
     layers = [fastnn.Dense(width, "relu"), fastnn.Dense(width, "relu"), fastnn.Dense(N_CLASSES)]
-    net = fastnn.Network(layers, n_features=width, n_threads=threads, classes=range(N_CLASSES))
+    net = fastnn.Network(layers, n_features=width, classes=range(N_CLASSES))
     history = net.fit(X, y, epochs=5, batch_size=batch, optimizer=fastnn.SGD(1e-3))
     return rows * flops_per_row / min(history.seconds[1:])
 
@@ -124,23 +124,31 @@ def table(found: Cells) -> str:
     return "\n".join(lines)
 
 
+def list_neighbours(widths: list[int]) -> list[tuple[int, int]]:
+    """Return pairs of widths: n and n + 1, and those that follow each other on multiples of 64."""
+    multiples = [w for w in widths if w % STEP == 0]
+    return [*((w, w + 1) for w in widths if w + 1 in widths), *pairwise(multiples)]
+
+
 def find_cliffs(found: Cells, ratio: float) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Return where the next width is so much slower per operation than the one before it."""
+    """Return neighbours that differ so much per operation, the faster of the two first."""
     widths, batches = _axes(found)
-    pairs = [((w, b), (v, b)) for b in batches for w, v in pairwise(widths)]
-    return [(fast, slow) for fast, slow in pairs if found[fast] > ratio * found[slow]]
+    pairs = [((w, b), (v, b)) for b in batches for w, v in list_neighbours(widths)]
+    ordered = [sorted(pair, key=found.__getitem__, reverse=True) for pair in pairs]
+    return [(fast, slow) for fast, slow in ordered if found[fast] > ratio * found[slow]]
 
 
-def list_cliffs(found: Cells, threads: int) -> list[str]:
+def list_cliffs(found: Cells) -> list[str]:
     """Say in words where neighbours differ so much, those between widths far apart included."""
     lines = []
-    for (w, b), (v, _) in find_cliffs(found, CLIFF):
-        between = {(width, b): found[width, b] for width in (w, v)}
-        if v - w > STEP:
-            between = measure([*range(w, v, STEP), v], [b], threads)
+    for (one, batch), (other, _) in find_cliffs(found, CLIFF):
+        first, last = sorted([one, other])
+        between = {(width, batch): found[width, batch] for width in (first, last)}
+        if last - first > STEP:
+            between = measure([*range(first, last, STEP), last], [batch])
         for fast, slow in find_cliffs(between, CLIFF):
             ratio = between[fast] / between[slow]
-            lines.append(f"batch {b}: {slow[0]} takes {ratio:.2f} times as long as {fast[0]}")
+            lines.append(f"batch {batch}: {slow[0]} takes {ratio:.2f} times as long as {fast[0]}")
     return lines
 
 
@@ -163,7 +171,9 @@ def draw(found: Cells, threads: int, path: Path) -> None:
     axes.set_xlabel("batch size")
     axes.set_ylabel("layer width")
     plural = "thread" if threads == 1 else "threads"
-    axes.set_title(f"Training, fraction of the FMA ceiling, {threads} {plural}", fontsize="medium")
+    axes.set_title(
+        f"Training, fraction of the FMA ceiling of {threads} {plural}", fontsize="medium"
+    )
     figure.colorbar(shades, ax=axes, format="{x:.0%}")
     figure.savefig(path, dpi=120)
 

@@ -28,7 +28,7 @@ def publish(info: dict[str, Any], groups: list[Group], keys: list[str], cells: g
     shown = f"![Time per epoch or call of fastnn and its peers](pictures/{PICTURE.name})"
     fill(PAGE, "table", f"{shown}\n\n{machine}\n\n{report.markdown(groups, keys)}")
     fill(PAGE, "goals", goals_table(info["goals"]))
-    fill(PAGE, "grid", describe_grid(cells, most))
+    fill(PAGE, "grid", describe_grid(cells))
     short = report.short_markdown([found for found in groups if found.threads == most])
     fill(README, "benchmark", f"{machine}\n\n{short}\n{list_lost(groups, most)}\n")
 
@@ -73,12 +73,12 @@ def list_lost(groups: list[Group], threads: int) -> str:
     return f"A peer was faster in {', '.join(lost)}."
 
 
-def describe_grid(cells: grid.Cells, threads: int) -> str:
+def describe_grid(cells: grid.Cells) -> str:
     """The picture, and the cliffs in it."""
     shown = f"![Fraction of the ceiling by width and batch size](pictures/{GRID_PICTURE.name})"
     said = (
-        f"Neighbouring widths, {grid.STEP} apart at the most, of which the wider takes over "
+        f"Neighbours among the multiples of {grid.STEP}, or n and n + 1, of which one takes over "
         f"{grid.CLIFF:g} times as long per operation:"
     )
-    lines = grid.list_cliffs(cells, threads) or ["none"]
+    lines = grid.list_cliffs(cells) or ["none"]
     return "\n".join([shown, "", said, "", *(f"- {line}" for line in lines), ""])

@@ -122,7 +122,7 @@ def plan_training(
 
 def choose_explicit_threads(shapes, batch_size: int) -> int:
     """Threads for one pass over a batch, in a region of its own."""
-    return choose_n_threads(shapes, -(-batch_size // EXPLICIT_FACTOR), _threads.count_available())
+    return choose_n_threads(shapes, batch_size, _threads.count_available(), EXPLICIT_FACTOR)
 
 
 def check_batches(layers, batch_size: int, n_rows: int) -> None:
@@ -253,7 +253,7 @@ class PredictorPool:
             return 1
         if n_threads is None:
             available = _threads.count_available()
-            n_threads = choose_n_threads(shapes, n_rows // EXPLICIT_FACTOR, available)
+            n_threads = choose_n_threads(shapes, n_rows, available, EXPLICIT_FACTOR)
         return min(n_threads, -(-n_rows // PREDICTED_ROWS))
 
     def make(self, shapes, n_threads: int, packed: bool) -> tuple[Binding, Predictor]:

@@ -277,8 +277,12 @@ def test_the_cost_of_an_optimizer_is_said_beside_its_goal():
 
 def test_grid_finds_the_cliff_and_draws(tmp_path):
     found = {(64, 1): 0.6, (65, 1): 0.3, (128, 1): 0.5, (64, 8): 0.6, (65, 8): 0.5, (128, 8): 0.5}
-    lines = grid.list_cliffs(found, 1)
-    assert lines == ["batch 1: 65 takes 2.00 times as long as 64"]
+    found |= {(192, 1): 0.9, (192, 8): 0.9}
+    assert grid.list_cliffs(found) == [
+        "batch 1: 65 takes 2.00 times as long as 64",
+        "batch 1: 128 takes 1.80 times as long as 192",
+        "batch 8: 128 takes 1.80 times as long as 192",
+    ]
     assert "60%" in grid.table(found)
     path = tmp_path / "grid.png"
     grid.draw(found, 1, path)
@@ -289,19 +293,19 @@ def test_widths_between_show_whether_there_is_a_cliff(monkeypatch):
     """Slower by and by is none."""
     asked = []
 
-    def measure(widths, batches, threads):
-        asked.append((widths, batches, threads))
+    def measure(widths, batches):
+        asked.append((widths, batches))
         rates = {64: 4.0, 128: 3.0, 192: 1.9, 256: 1.5}
         return {(w, b): rates[w] for w in widths for b in batches}
 
     monkeypatch.setattr(grid, "measure", measure)
     found = {(64, 8): 0.4, (256, 8): 0.15, (320, 8): 0.14}
-    assert grid.list_cliffs(found, 2) == ["batch 8: 192 takes 1.58 times as long as 128"]
-    assert asked == [([64, 128, 192, 256], [8], 2)]
+    assert grid.list_cliffs(found) == ["batch 8: 192 takes 1.58 times as long as 128"]
+    assert asked == [([64, 128, 192, 256], [8])]
 
 
 def test_grid_measures_a_rate_of_each_cell():
-    rates = grid.measure([8, 9], [4], threads=1, seconds=1e-6)
+    rates = grid.measure([8, 9], [4], seconds=1e-6)
     assert set(rates) == {(8, 4), (9, 4)}
     assert all(rate > 0 for rate in rates.values())
 
@@ -309,7 +313,7 @@ def test_grid_measures_a_rate_of_each_cell():
 def test_grid_measures_again_what_is_slow_beside_its_neighbour(monkeypatch):
     rates = {8: [4.0], 9: [1.0, 1.5, 3.9], 10: [1.0] * 4}
     monkeypatch.setattr(grid, "_measure_one", lambda width, *_: rates[width].pop(0))
-    assert grid.measure([8, 9, 10], [4], threads=1) == {(8, 4): 4.0, (9, 4): 3.9, (10, 4): 1.0}
+    assert grid.measure([8, 9, 10], [4]) == {(8, 4): 4.0, (9, 4): 3.9, (10, 4): 1.0}
     assert rates == {8: [], 9: [], 10: [1.0]}  # the last, found slow, was slow again
 
 

@@ -21,6 +21,7 @@ OWN_KERNELS = {
     "small": ((20, 33, 3), "tanh", 100, 32),
     "columns owned": ((300, 256, 10), "relu", 150, 64),
     "inputs owned": ((600, 300, 300, 10), "sigmoid", 90, 40),
+    "halves owned": ((150, 192, 160, 10), "sigmoid", 90, 40),
     "softmax hidden": ((300, 200, 200, 7), "softmax", 70, 33),
     "many rows a step": ((30, 40, 5), "relu", 1300, 600),
     "one row a step": ((17, 9, 2), "tanh", 20, 1),

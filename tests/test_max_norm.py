@@ -16,7 +16,7 @@ from fastnn._programs import make_shape
 # widths, rows, batch size, limits: panels that are not full, layers cut in all three ways, BLAS
 NETS = {
     "small": ((10, 33, 4), 40, 16, (0.7, 0.5)),
-    "wide": ((513, 300, 257, 9), 60, 32, (0.8, None, 0.3)),
+    "wide": ((513, 300, 257, 9), 60, 32, (0.8, 0.6, None)),
     "BLAS": ((1030, 1100, 5), 130, 65, (1.0, 0.4)),
 }
 

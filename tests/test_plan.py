@@ -28,8 +28,8 @@ REAL_NETS = [
 @contextlib.contextmanager
 def small_limits():
     """The rules of large layers at sizes that can be tried by the hundred."""
-    limits = {"CHUNK": 8, "BLAS_MIN_WIDTH": 24, "BLAS_MIN_SIZE": 96, "MIN_OWNED_WEIGHTS": 60,
-              "MAX_OWNED_WEIGHTS": 300, "MIN_PANEL_ROWS": 8}  # fmt: skip
+    limits = {"HALVED": 5, "CHUNK": 8, "BLAS_MIN_WIDTH": 24, "BLAS_MIN_SIZE": 96,
+              "MIN_OWNED_WEIGHTS": 60, "MAX_OWNED_WEIGHTS": 300, "MIN_PANEL_ROWS": 8}  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         for name, value in limits.items():
             patch.setattr(plan, name, value)
@@ -55,10 +55,10 @@ def make(shapes, batch_size=32, n_threads=2, widths=(16, 64), update="fused", **
 @pytest.mark.parametrize(
     ("n_out", "n_threads", "cut"),
     [(128, 2, "outputs"), (100, 2, "outputs"), (80, 2, "inputs"), (240, 2, "outputs"),
-     (192, 3, "outputs"), (192, 2, "inputs")],
+     (192, 3, "outputs"), (192, 2, "outputs"), (112, 4, "inputs")],
 )  # fmt: skip
 def test_columns_are_shared_out_where_no_thread_has_much_more(n_out, n_threads, cut):
-    """In vectors of 16 columns, panels of 64: 3 + 2 and 2 panels + 1 are too uneven."""
+    """In vectors of 16 columns: 3 + 2, and four panels of seven vectors, are too uneven."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plan, "MAX_OWNED_WEIGHTS", 1 << 20)
         first, _ = make(make_shapes([784, n_out, 10]), n_threads=n_threads).layers
@@ -248,11 +248,8 @@ def list_blas_calls(made):
 
 
 def describe_sums(made):
-    """All that decides in which order numbers are added up."""
-    layers = [
-        (layer.blas, layer.chunk, layer.transposed_chunk, layer.panels, layer.transposed_panels)
-        for layer in made.layers
-    ]
+    """All that decides in which order numbers are added up, which panels do not."""
+    layers = [(layer.blas, layer.chunk, layer.transposed_chunk) for layer in made.layers]
     return layers, list_blas_calls(made)
 
 
@@ -320,20 +317,36 @@ def test_one_thread_needs_no_barrier():
         assert not any(phase.barrier for phase in made.forward + made.backward)
 
 
-@given(n=st.integers(1, 5000), vectors=st.sampled_from(WIDTHS))
-def test_panels(n, vectors):
+@given(n=st.integers(1, 5000), vectors=st.sampled_from(WIDTHS), n_parts=st.integers(1, 5))
+def test_panels(n, vectors, n_parts):
     vector_width, panel_width = vectors
-    panels = plan.choose_panels(n, vector_width, panel_width)
+    panels = plan.choose_panels(n, vector_width, panel_width, n_parts)
     widths = np.diff(panels)
     assert panels[0] == 0
     assert panels[-1] == n
     assert (widths > 0).all()
     assert widths.max() <= panel_width
     assert all(first % vector_width == 0 for first in panels[:-1])
-    assert len(widths) == -(-n // panel_width)  # a panel holds a whole number of vectors
+    least = -(-n // panel_width)  # a panel holds a whole number of vectors
+    if len(widths) > least:  # for the sake of equal shares
+        assert len(widths) % n_parts == 0
+        assert len(widths) < least + n_parts
+        assert widths[:-1].min(initial=panel_width) >= plan.MIN_PANEL_VECTORS * vector_width
+    else:
+        assert len(widths) == least
+
+
+def test_panels_are_shared_out_evenly():
+    """192 columns would be 64 for one of two threads, and 128 for the other."""
+    assert plan.choose_panels(192, 16, 64, 2) == (0, 48, 96, 144, 192)
+    hidden = make(make_shapes([192, 192, 192, 10])).layers[1]
+    assert hidden.cut == "inputs"
+    assert hidden.panels == (0, 64, 128, 192)  # which are not shared out
+    assert hidden.transposed_panels == (0, 48, 96, 144, 192)
 
 
 @given(n=st.integers(1, 100_000))
+@example(n=plan.HALVED)
 @example(n=plan.CHUNK)
 @example(n=plan.CHUNK + 1)
 def test_chunks(n):
@@ -341,8 +354,8 @@ def test_chunks(n):
     assert 1 <= chunk <= plan.CHUNK
     n_chunks = plan.count_chunks(n, chunk)
     assert (n_chunks - 1) * chunk < n <= n_chunks * chunk
-    assert (n_chunks == 1) == (n < plan.CHUNK)
-    assert n_chunks == 1 or n_chunks >= 4  # so that four threads can share them out
+    wanted = 1 + (n >= plan.HALVED) + 2 * (n >= plan.CHUNK)  # so many threads can share them out
+    assert n_chunks == wanted if n <= 4 * plan.CHUNK else n_chunks > wanted
 
 
 @given(n=st.integers(1, 5000), itemsize=st.sampled_from([4, 8]))
@@ -373,6 +386,10 @@ def test_every_thread_has_a_share_of_small_weight_gradients():
 def test_small_steps_take_one_thread():
     assert plan.choose_n_threads(make_shapes([4, 32, 16, 3]), 32, 8) == 1
     assert plan.choose_n_threads(make_shapes([784, 512, 512, 10]), 128, 8) == 8
+    assert plan.choose_n_threads(make_shapes([512, 512, 10]), 1, 8) == 8  # 1 MB to load and store
+    assert plan.choose_n_threads(make_shapes([128, 128, 128, 10]), 1, 8) == 8
+    assert plan.choose_n_threads(make_shapes([127, 127, 127, 10]), 8, 8) == 1  # owned by none
+    assert plan.choose_n_threads(make_shapes([512, 512, 10]), 1, 8, n_steps=16) == 1
 
 
 def test_words_of_a_plan():

@@ -37,8 +37,10 @@ from fastnn._core.barriers import insert_barriers
 from fastnn._core.phase_order import cut_panels, list_backward, list_forward
 from fastnn._core.plan_structs import LayerPlan, Plan, count_chunks
 
-# A sum of fewer than CHUNK terms is one chain; others are cut in four, so that four threads can
-# share them out, and beyond 4 * CHUNK in chunks of CHUNK. Fixed by the length of the sum alone.
+# A sum of fewer than HALVED terms is one chain; others are cut in two, from CHUNK terms on in four,
+# so that so many threads can share them out, and beyond 4 * CHUNK in chunks of CHUNK. Fixed by the
+# length of the sum alone. Shorter parts cost more to add up than threads gain by owning weights.
+HALVED = 128
 CHUNK = 256
 # A weight gradient is one sum over up to this many rows of the batch; more rows, more sums.
 BATCH_CHUNK = 512
@@ -61,25 +63,39 @@ INPUT_BLOCK_BYTES = 3 << 18
 # Rows of W whose gradient is computed, then handed to the optimizer: with the widest panel 12 KiB.
 UPDATE_BLOCK = 48
 # Below this many weights all threads read the whole matrix rather than exchange partial sums.
-MIN_OWNED_WEIGHTS = 1 << 15
+MIN_OWNED_WEIGHTS = 1 << 14
 # A thread may own that many times the mean of the columns; with rows, partial sums are exchanged.
 MAX_IMBALANCE = 1.15
 # The same of weights that caches do not keep, whose partial sums would fill memory.
 MAX_STREAMED_IMBALANCE = 1.3
-# Floating-point operations of a step below which a second thread costs more than it brings.
-MIN_FLOPS_PER_STEP = 2_000_000
+# Narrower panels than that are not worth it for the sake of equal shares.
+MIN_PANEL_VECTORS = 2
+# Floating-point operations of a step below which a second thread costs more than it brings. To load
+# and store weights takes as long as some rows do, which threads share where each owns a part; lines
+# of weights that all threads read must be claimed back from the others, which takes longer.
+MIN_FLOPS_PER_STEP = 900_000
+OWNED_WEIGHT_ROWS = 4
+SHARED_WEIGHT_ROWS = -6
 
 
-def choose_panels(n: int, vector_width: int, panel_width: int) -> tuple[int, ...]:
-    """First columns of panels of nearly equal width (7 vectors make 3 + 4), and n."""
+def choose_panels(n: int, vector_width: int, panel_width: int, n_parts: int = 1) -> tuple[int, ...]:
+    """First columns of panels of nearly equal width (7 vectors make 3 + 4), and n.
+
+    So many of them, where they are to be shared out, that `n_parts` threads have as many each.
+    """
     n_vectors = -(-n // vector_width)
     n_panels = -(-n_vectors * vector_width // panel_width)
+    n_alike = -(-n_panels // n_parts) * n_parts
+    if n_vectors >= MIN_PANEL_VECTORS * n_alike:
+        n_panels = n_alike
     return tuple(min(n, n_vectors * i // n_panels * vector_width) for i in range(n_panels + 1))
 
 
 def choose_chunk(n: int) -> int:
     """Length of the partial sums over `n` terms."""
-    return n if n < CHUNK else min(CHUNK, -(-n // 4))
+    if n < HALVED:
+        return n
+    return -(-n // 2) if n < CHUNK else min(CHUNK, -(-n // 4))
 
 
 def choose_row_block(n_rows: int) -> int:
@@ -101,10 +117,17 @@ def choose_stride(n: int, itemsize: int) -> int:
     return (lines | 1) * 64 // itemsize
 
 
-def choose_n_threads(shapes, batch_size: int, available: int) -> int:
-    """One thread for small steps, all of them for the rest."""
-    flops = 6 * batch_size * sum(shape.multiply_adds for shape in shapes)
-    return available if flops >= MIN_FLOPS_PER_STEP else 1
+def choose_n_threads(shapes, batch_size: int, available: int, n_steps: int = 1) -> int:
+    """One thread for small steps, all of them for the rest.
+
+    Threads that must be woken for each step have to be worth that of `n_steps`.
+    """
+    flops = 0
+    for weights in (shape.multiply_adds for shape in shapes):
+        is_owned = weights >= MIN_OWNED_WEIGHTS
+        rows = batch_size + (OWNED_WEIGHT_ROWS if is_owned else SHARED_WEIGHT_ROWS)
+        flops += 6 * rows * weights
+    return available if flops >= n_steps * MIN_FLOPS_PER_STEP else 1
 
 
 def is_balanced(bounds: tuple[int, ...], vector_width: int, tolerance: float) -> bool:
@@ -130,7 +153,9 @@ def choose_blas(before, shape, batch_size: int, isa: str) -> tuple[bool, str]:
     return sign == ">=", rule
 
 
-def plan_layer(before, shape, input_gradient, batch_size, isa, widths, n_threads) -> LayerPlan:
+def plan_layer(
+    before, shape, input_gradient, batch_size, isa, widths: tuple[int, int], n_threads
+) -> LayerPlan:
     """Decide how one layer is stored and which axis of its weight the threads own.
 
     `before` is the shape of the layer before it, or None.
@@ -140,7 +165,7 @@ def plan_layer(before, shape, input_gradient, batch_size, isa, widths, n_threads
         return LayerPlan(
             shape, "", input_gradient, False, "", False, one, one, shape.n_in, shape.n_out
         )
-    panels = choose_panels(shape.n_out, *widths)
+    panels = choose_panels(shape.n_out, *widths, n_parts=n_threads)
     chunk = choose_chunk(shape.n_in)
     blas, rule = choose_blas(before, shape, batch_size, isa)
     is_streamed = shape.n_in * shape.n_out > MAX_OWNED_WEIGHTS
@@ -162,6 +187,8 @@ def plan_layer(before, shape, input_gradient, batch_size, isa, widths, n_threads
         cut = "inputs"
     else:
         cut = "rows"
+    if cut != "outputs":
+        panels = choose_panels(shape.n_out, *widths)
     return LayerPlan(
         shape=shape,
         cut=cut,
@@ -175,7 +202,9 @@ def plan_layer(before, shape, input_gradient, batch_size, isa, widths, n_threads
             and (n_threads == 1 or cut == "outputs")
         ),
         panels=panels,
-        transposed_panels=choose_panels(shape.n_in, *widths),
+        transposed_panels=choose_panels(
+            shape.n_in, *widths, n_parts=1 if cut == "rows" else n_threads
+        ),
         chunk=chunk,
         transposed_chunk=choose_chunk(shape.n_out),
     )
