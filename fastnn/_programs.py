@@ -11,6 +11,7 @@ from fastnn import _threads
 from fastnn._core import kernels
 from fastnn._core.binding import Binding
 from fastnn._core.engine import Engine
+from fastnn._core.helpers import get_helpers
 from fastnn._core.inference import Predictor, compute_row_losses
 from fastnn._core.plan import BATCH_CHUNK, PREDICTED_ROWS, choose_chunk, choose_n_threads, make_plan
 from fastnn._core.plan_structs import LayerShape, Plan
@@ -212,17 +213,14 @@ class PredictorPool:
     dtype : str
     frozen : bool
         The parameters will not change: weights are packed once, and stay so.
-    helpers : list of Helper
-        Threads that take a share of short calls.
     """
 
-    def __init__(self, parameters, dtype: str, frozen: bool = False, helpers=()) -> None:
+    def __init__(self, parameters, dtype: str, frozen: bool = False) -> None:
         self._parameters = parameters
         self._dtype = dtype
         self._frozen = frozen
-        self.helpers = list(helpers)
         self._idle: dict[tuple, list] = {}
-        self._quick: dict[str, QuickPredictor] = {}
+        self._quick: dict[tuple, QuickPredictor] = {}
 
     def run(self, X, shapes, n_threads: int | None) -> np.ndarray:
         """Output (n_rows, n_out) of the last layer for the rows of X."""
@@ -274,25 +272,26 @@ class PredictorPool:
             bindings[-1].share_weights(bindings[0])
         return bindings[0], Predictor(bindings, PREDICTED_ROWS)
 
-    def get_quick(self, shapes) -> QuickPredictor:
+    def get_quick(self, shapes, n_threads: int | None) -> QuickPredictor:
         """The short way through these layers, for calls of few rows."""
+        key = shapes[-1].activation, n_threads
         try:
-            return self._quick[shapes[-1].activation]
+            return self._quick[key]
         except KeyError:
-            made = self._quick[shapes[-1].activation] = self._make_quick(shapes)
+            made = self._quick[key] = self._make_quick(shapes, n_threads)
             return made
 
-    def _make_quick(self, shapes) -> QuickPredictor:
+    def _make_quick(self, shapes, n_threads: int | None) -> QuickPredictor:
         per_row = sum(shape.multiply_adds for shape in shapes)
         rows_per_share = -(-_SMALLEST_SHARE // per_row)
         max_shared_rows = kernels.get_vector_width(self._dtype) * _SMALL_SHARED_CALL // per_row
         max_rows = _SMALL_CALL // (per_row + _ROW_COST * (1 + len(shapes)))
         shares_rows = 2 * rows_per_share <= max_shared_rows
-        helpers = self.helpers if shares_rows or max_rows > 0 else []
-        predictor = None
+        helpers, predictor = [], None
         if shares_rows or max_rows > 0:
-            n_threads = 1 + len(helpers) * shares_rows
-            _, predictor = self.make(shapes, n_threads, packed=self._frozen)
+            helpers = get_helpers(n_threads or _threads.count_available())
+            n_shares = 1 + len(helpers) * shares_rows
+            _, predictor = self.make(shapes, n_shares, packed=self._frozen)
         return QuickPredictor(
             predictor,
             helpers,

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import weakref
-
 import numpy as np
 
-from fastnn import _programs, _threads
-from fastnn._core.helpers import Helper
-from fastnn._core.quick import N_HELPERS, check_out
+from fastnn import _programs
+from fastnn._core.quick import check_out
 from fastnn._data import scale
 from fastnn._scaling import check_unscaled, require_scaling
 from fastnn._targets import decide, spread_probabilities
@@ -20,10 +17,10 @@ class FrozenNetwork:
     The weights are copied and laid out in panels once, and scratch is allocated once. Results have
     the bits of the network's own. Any number of threads may call at once: a call with few rows
     keeps the GIL, one with many releases it and has scratch to itself. Calls of some microseconds
-    that follow each other quickly are shared with threads of the frozen network, up to three and
-    one less than ``n_threads``, which sleep 0.2 ms after the last of them: by rows, or, where there
-    are few, with one such thread by the columns of wide layers. It can be pickled and copied;
-    nothing of the network itself is kept.
+    that follow each other quickly are shared with other threads, up to three and one less than
+    ``n_threads``, which sleep 0.2 ms after the last of them: by rows, or, where there are few, with
+    one such thread by the columns of wide layers. It can be pickled and copied; nothing of the
+    network itself is kept.
     """
 
     def __init__(self, net) -> None:
@@ -40,14 +37,10 @@ class FrozenNetwork:
 
     def _prepare(self) -> None:
         """Lay the weights out in panels, and allocate scratch."""
-        n_threads = self._n_threads or _threads.count_available()
-        helpers = [Helper() for _ in range(min(n_threads - 1, N_HELPERS))]
-        weakref.finalize(self, _dismiss, helpers)
-        self._predictors = _programs.PredictorPool(
-            self._parameters, self._dtype, frozen=True, helpers=helpers
-        )
+        self._predictors = _programs.PredictorPool(self._parameters, self._dtype, frozen=True)
         self._scores, self._output, self._means = (
-            self._predictors.get_quick(self._shapes[what]) for what in ("scores", "output", "means")
+            self._predictors.get_quick(self._shapes[what], self._n_threads)
+            for what in ("scores", "output", "means")
         )
 
     def __getstate__(self) -> dict:
@@ -99,8 +92,3 @@ class FrozenNetwork:
             return X
         X, own = check_unscaled(X, "X", None, self._n_features, self._n_threads)
         return scale(X, self._scalings[0], self._dtype, "X", own)
-
-
-def _dismiss(helpers: list[Helper]) -> None:
-    for helper in helpers:
-        helper.leave()

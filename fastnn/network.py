@@ -298,7 +298,7 @@ class Network(Fitting, Stack):
     def _prepare(self, X, what: str):
         """The short way, and X ready for it. X may run a user's code, which may want to fit."""
         self._require_built()
-        quick = self._predictors.get_quick(self._shapes[what])
+        quick = self._predictors.get_quick(self._shapes[what], self.n_threads)
         if self.scale_inputs is not None or not quick.accepts(X):
             X = self._check_input(X)
         return quick, X

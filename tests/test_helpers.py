@@ -1,8 +1,6 @@
-"""Helpers of a frozen network: they share calls that follow each other quickly, and only those."""
+"""Helpers: they share calls that follow each other quickly, and only those."""
 
-import _thread
 import copy
-import gc
 import os
 import subprocess
 import sys
@@ -17,6 +15,7 @@ import fastnn
 from fastnn import _programs
 from fastnn._core import kernels
 from fastnn._core.engine import has_openmp
+from fastnn._core.helpers import get_helpers
 
 pytestmark = pytest.mark.skipif(not has_openmp(), reason="this build runs one thread")
 
@@ -36,43 +35,74 @@ def share_alike(monkeypatch):
     return set_up
 
 
-def freeze(n_threads):
+def make_network(n_threads):
     layers = [fastnn.Dense(120, "relu"), fastnn.Dense(3)]
-    return fastnn.Network(layers, n_features=N_IN, n_threads=n_threads).freeze()
+    return fastnn.Network(layers, n_features=N_IN, n_threads=n_threads)
 
 
-def count_started(frozen):
-    return sum(helper.started for helper in frozen._predictors.helpers)
+def freeze(n_threads):
+    return make_network(n_threads).freeze()
 
 
-def count_shares(frozen):
-    return sum(helper.n_shares for helper in frozen._predictors.helpers)
+def list_shares():
+    """Of each helper, so far."""
+    return [helper.n_shares for helper in get_helpers(256)]
 
 
-def call_in_a_burst(frozen, X, expected, n_shares=1):
+def call_in_a_burst(net, X, expected, n_shares=1):
     """Until the helpers have done so many shares more."""
-    wanted, deadline = count_shares(frozen) + n_shares, time.monotonic() + 60
-    while count_shares(frozen) < wanted:
+    wanted, deadline = sum(list_shares()) + n_shares, time.monotonic() + 60
+    while sum(list_shares()) < wanted:
         assert time.monotonic() < deadline, "no helper ever helped"
         for _ in range(100):
-            assert same_bits(frozen.forward(X), expected)
+            assert same_bits(net.forward(X), expected)
 
 
-def wait_until(condition):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        gc.collect()
-        time.sleep(0.01)
+def run_alone(code):
+    """In a process where no helper has started yet."""
+    begin = """
+import time, _thread
+import numpy as np, fastnn, fastnn.frozen
+from fastnn._core import kernels
+from fastnn._core.helpers import get_helpers
+fastnn._programs._SMALL_SHARED_CALL = (1 << 23) // kernels.get_vector_width("float32")
+layers = [fastnn.Dense(120, "relu"), fastnn.Dense(3)]
+net = fastnn.Network(layers, n_features=300, n_threads=2)
+X = np.ones((32, 300), "float32")
+expected = net.forward(X)
+(helper,) = get_helpers(2)
+"""
+    subprocess.run([sys.executable, "-c", begin + code], check=True, timeout=120)
 
 
 @pytest.mark.parametrize("n_threads", [2, 4])
-def test_shared_calls_have_the_same_bits(rng, n_threads):
-    frozen, alone = freeze(n_threads), freeze(1)
+@pytest.mark.parametrize("make", [make_network, freeze])
+def test_shared_calls_have_the_same_bits(rng, make, n_threads):
+    net, alone, before = make(n_threads), make(1), list_shares()
     for n_rows in ROWS:
         X = rng.standard_normal((n_rows, N_IN)).astype("float32")
-        call_in_a_burst(frozen, X, alone.forward(X), 20)
-    assert count_started(frozen) == n_threads - 1
+        call_in_a_burst(net, X, alone.forward(X), 20)
+    assert list_shares()[n_threads - 1 :] == before[n_threads - 1 :]
+    assert all(helper.started for helper in get_helpers(n_threads))
+
+
+def test_weights_that_change_between_two_shared_calls_are_seen(rng):
+    net, X = make_network(2), rng.standard_normal((32, N_IN)).astype("float32")
+    for scale in (2, -1, 3):
+        net.layers[0].weight[...] *= scale
+        expected = np.concatenate([net.forward(X[:7]), net.forward(X[7:])])
+        call_in_a_burst(net, X, expected, 5)
+
+
+def test_networks_that_take_turns_have_the_same_helpers(rng):
+    nets = [make_network(2) for _ in range(20)]
+    X = rng.standard_normal((32, N_IN)).astype("float32")
+    expected = nets[0].forward(X)
+    wanted, deadline = sum(list_shares()) + 20, time.monotonic() + 60
+    while sum(list_shares()) < wanted:
+        assert time.monotonic() < deadline
+        assert all(same_bits(net.forward(X), expected) for net in nets)
+    assert len(get_helpers(256)) == 3
 
 
 # Wide layers in front, behind, between narrow ones, of three panels, and beside others.
@@ -103,11 +133,11 @@ def freeze_wide(name, n_threads, dtype="float32"):
 @pytest.mark.parametrize("name", WIDE)
 def test_wide_layers_of_few_rows_are_shared(isa, dtype, rng, share_alike, name, n_rows):
     share_alike(dtype)
-    frozen, alone = freeze_wide(name, 4, dtype), freeze_wide(name, 1, dtype)
+    frozen, alone, before = freeze_wide(name, 4, dtype), freeze_wide(name, 1, dtype), list_shares()
     X = rng.standard_normal((n_rows, N_IN)).astype(dtype)
     call_in_a_burst(frozen, X, alone.forward(X))
     if n_rows == 1:  # more may be enough for shares of rows
-        assert count_started(frozen) == 1
+        assert list_shares()[1:] == before[1:]
 
 
 def test_F01_NaN_in_a_row_that_is_shared_by_columns_is_found(rng):
@@ -124,7 +154,7 @@ def test_F01_NaN_in_a_row_that_is_shared_by_columns_is_found(rng):
 
 
 def test_rows_from_several_threads_are_shared_by_columns(rng):
-    frozen, alone = freeze_wide("all", 2), freeze_wide("all", 1)
+    frozen, alone, before = freeze_wide("all", 2), freeze_wide("all", 1), list_shares()
     rows = [rng.standard_normal((1, N_IN)).astype("float32") for _ in range(3)]
     wrong = []
 
@@ -139,39 +169,41 @@ def test_rows_from_several_threads_are_shared_by_columns(rng):
     for thread in threads:
         thread.join()
     assert not wrong
-    assert count_shares(frozen) > 0
+    assert list_shares() > before
 
 
-def test_calls_far_apart_start_no_thread(rng):
-    frozen = freeze(4)
-    X = rng.standard_normal((32, N_IN)).astype("float32")
-    for _ in range(5):
-        frozen.forward(X)
-        time.sleep(0.01)
-    assert count_started(frozen) == 0
+def test_calls_far_apart_start_no_thread():
+    run_alone("""
+for _ in range(5):
+    time.sleep(0.01)
+    net.forward(X)
+assert not helper.started
+""")
 
 
 @pytest.mark.parametrize("n_rows", [1, 2, 15, 400])
-def test_calls_too_short_or_too_long_are_not_shared(rng, n_rows):
-    frozen = freeze(4)
-    X = rng.standard_normal((n_rows, N_IN)).astype("float32")
-    for _ in range(100):
-        frozen.forward(X)
-    assert count_started(frozen) == 0
+def test_calls_too_short_or_too_long_are_not_shared(n_rows):
+    run_alone(f"""
+time.sleep(0.01)
+X = np.ones(({n_rows}, 300), "float32")
+for _ in range(100):
+    net.forward(X)
+assert not helper.started
+for _ in range(100):
+    net.forward(np.ones((32, 300), "float32"))
+assert helper.started
+""")
 
 
 def test_one_thread_has_no_helpers():
-    assert freeze(1)._predictors.helpers == []
-
-
-def test_helpers_leave_with_their_network(rng):
-    before = _thread._count()
-    frozen = freeze(3)
-    X = rng.standard_normal((32, N_IN)).astype("float32")
-    call_in_a_burst(frozen, X, frozen.forward(X))
-    assert _thread._count() > before
-    del frozen
-    wait_until(lambda: _thread._count() <= before)
+    run_alone("""
+net.n_threads = 1
+frozen = net.freeze()
+for _ in range(100):
+    net.forward(X)
+    frozen.forward(X)
+assert not helper.started
+""")
 
 
 def test_F01_NaN_in_the_share_of_a_helper_is_found(rng):
@@ -209,35 +241,26 @@ def test_several_threads_call_at_once(rng):
     assert not wrong
 
 
-def test_callers_do_without_where_no_thread_can_start(rng, monkeypatch):
-    def refuse(*_):
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(_thread, "start_new_thread", refuse)
-    frozen, alone = freeze(2), freeze(1)
-    X = rng.standard_normal((32, N_IN)).astype("float32")
-    expected = alone.forward(X)
-    for _ in range(300):
-        assert same_bits(frozen.forward(X), expected)
-    assert count_shares(frozen) == 0
+def test_callers_do_without_where_no_thread_can_start():
+    run_alone("""
+def refuse(*_):
+    raise RuntimeError("can't start new thread")
+_thread.start_new_thread = refuse
+for _ in range(300):
+    assert (net.forward(X) == expected).all()
+assert helper.started and helper.n_shares == 0
+""")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
 def test_F12_a_child_has_helpers_of_its_own():
     """And does not wait for those of its parent, whatever they were at when it was forked."""
-    code = """
+    run_alone("""
 import os
-import numpy as np, fastnn, fastnn.frozen
-fastnn._programs._SMALL_SHARED_CALL = 1 << 23
-layers = [fastnn.Dense(120, "relu"), fastnn.Dense(3)]
-frozen = fastnn.Network(layers, n_features=300, n_threads=2).freeze()
-(helper,) = frozen._predictors.helpers
-X = np.ones((32, 300), "float32")
-expected = frozen.forward(X)
 def burst():
     wanted = helper.n_shares + 1
     while helper.n_shares < wanted:
-        assert (frozen.forward(X) == expected).all()
+        assert (net.forward(X) == expected).all()
 for _ in range(20):
     burst()
     child = os.fork()
@@ -246,5 +269,4 @@ for _ in range(20):
         burst()
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
-"""
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+""")

@@ -59,9 +59,7 @@ def make(shapes, batch_size=32, n_threads=2, widths=(16, 64), update="fused", **
 )  # fmt: skip
 def test_columns_are_shared_out_where_no_thread_has_much_more(n_out, n_threads, cut):
     """In vectors of 16 columns: 3 + 2, and four panels of seven vectors, are too uneven."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plan, "MAX_OWNED_WEIGHTS", 1 << 20)
-        first, _ = make(make_shapes([784, n_out, 10]), n_threads=n_threads).layers
+    first, _ = make(make_shapes([784, n_out, 10]), n_threads=n_threads).layers
     assert first.cut == cut
 
 

@@ -7,15 +7,16 @@ cdef extern from "helpers.h" nogil:
     ctypedef struct fnn_desk:
         pass
 
+cdef enum:
+    MAX_HELPERS = 3  # more would wait for each other longer than they save
+
 cdef class Helper:
     cdef fnn_desk desk
     cdef Request *request
     cdef int share
     cdef readonly bint started
-    cdef bint leaving
     cdef readonly Py_ssize_t n_shares
     cdef PyThread_type_lock bell  # released to wake the thread
-    cdef object __weakref__
 
     cdef bint await_share(self) noexcept nogil
     cdef bint is_awake(self) noexcept

@@ -4,16 +4,18 @@ A call of some microseconds is too short to wake a sleeping thread for, which ta
 So a helper spins after each share; after SPINS looks it falls asleep. Who finds it asleep does
 without, and calls it for the next time where calls come in quick succession.
 
+All predictors of the process have the same helpers: a caller has the GIL, and so all of them.
+
 Results do not depend on who helps: the rows of a prediction are independent of each other, as are
 the columns of a layer, and each sum is one thread's.
 
 Rejected: an OpenMP region in the calling thread. After it, a fork of the process hangs in the first
-region of the child, and GCC's threads spin for some milliseconds after each region.
+region of the child, and GCC's threads spin for some milliseconds after each region. Helpers of each
+predictor: where many networks take turns, their helpers would spin side by side.
 """
 
 import _thread
 import os
-import weakref
 
 from cpython.pythread cimport (
     WAIT_LOCK,
@@ -41,23 +43,10 @@ cdef enum:
     SPINS = 10000  # some 200 µs
 
 
-_helpers = weakref.WeakSet()
-
-
-def _forget_threads():
-    """In a forked child, which has none of its parent's threads."""
-    for helper in list(_helpers):
-        helper.forget_thread()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_threads)
-
-
 cdef class Helper:
     """A thread that takes shares of one caller at a time, who holds the GIL meanwhile.
 
-    It starts with the first call that could have used it, and ends after `leave`.
+    It starts with the first call that could have used it, and ends with the process.
 
     Attributes
     ----------
@@ -69,7 +58,6 @@ cdef class Helper:
 
     def __cinit__(self):
         self.forget_thread()
-        _helpers.add(self)
 
     def __dealloc__(self):
         PyThread_free_lock(self.bell)
@@ -83,19 +71,13 @@ cdef class Helper:
             raise MemoryError()
         PyThread_acquire_lock(self.bell, WAIT_LOCK)
 
-    def leave(self):
-        """End the thread, now or when it wakes up."""
-        self.leaving = True
-        if fnn_change_state(&self.desk, FNN_ASLEEP, FNN_CALLED):
-            PyThread_release_lock(self.bell)
-
     def serve(self):
         """What the thread does: share after share, asleep between two bursts of calls.
 
         Without the GIL, which a caller who is in a burst hands over after 5 ms.
         """
         with nogil:
-            while not self.leaving:
+            while True:
                 PyThread_acquire_lock(self.bell, WAIT_LOCK)
                 fnn_set_state(&self.desk, FNN_WAITING)
                 while self.await_share():
@@ -139,3 +121,21 @@ cdef class Helper:
             except RuntimeError:  # no more threads to be had: callers do without, from now on
                 return
         PyThread_release_lock(self.bell)
+
+
+_helpers = [Helper() for _ in range(MAX_HELPERS)]
+
+
+def get_helpers(Py_ssize_t n_threads):
+    """Those of a caller who may use so many threads, itself included."""
+    return _helpers[: n_threads - 1]
+
+
+def _forget_threads():
+    """In a forked child, which has none of its parent's threads."""
+    for helper in _helpers:
+        helper.forget_thread()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_threads)

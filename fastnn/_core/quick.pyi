@@ -10,8 +10,6 @@ from fastnn._core.plan_structs import LayerShape
 
 _Array = NDArray[np.floating[Any]]
 
-N_HELPERS: int
-
 def check_out(out: Any, wanted: tuple[int, int], dtype: Any) -> None: ...
 
 @disjoint_base

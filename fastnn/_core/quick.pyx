@@ -16,17 +16,14 @@ from cpython.buffer cimport (
 )
 from libc.stdint cimport uintptr_t
 
-from fastnn._core.helpers cimport Helper
+from fastnn._core.helpers cimport MAX_HELPERS, Helper
 from fastnn._core.inference cimport Predictor, Request, predict_half, predict_share
 
 cdef extern from "threads.h" nogil:
     double fnn_read_clock()
 
-cdef enum:
-    MAX_HELPERS = 3  # more would wait for each other longer than they save
 cdef double BURST_SECONDS = 2e-4  # between two calls: as long as a helper spins
-
-N_HELPERS = MAX_HELPERS  # at most
+cdef double last_call = 0  # that helpers could have taken a share of, whose ever it was
 
 cdef object ndarray = np.ndarray
 cdef object empty = np.empty
@@ -69,7 +66,6 @@ cdef class QuickPredictor:
 
     cdef Predictor predictor
     cdef list helpers
-    cdef double last_call
     cdef Py_ssize_t n_in, n_out, max_rows, max_shared_rows, rows_per_share, itemsize
     cdef char format
     cdef object dtype, shapes
@@ -96,6 +92,7 @@ cdef class QuickPredictor:
         by ``owner._n_threads`` where there are many rows.
         """
         cdef Py_buffer x, z
+        global last_call
         cdef bint finite, shareable, in_burst
         if not self.accepts(X):
             X = owner._check_input(X)
@@ -106,7 +103,7 @@ cdef class QuickPredictor:
             else:
                 check_out(out, (x.shape[0], self.n_out), self.dtype)
             shareable = self.is_shareable(x.shape[0])
-            in_burst = shareable and fnn_read_clock() - self.last_call < BURST_SECONDS
+            in_burst = shareable and fnn_read_clock() - last_call < BURST_SECONDS
             if x.shape[0] > (self.max_shared_rows if in_burst else self.max_rows):
                 finite = owner._predictors.fill(X, self.shapes, owner._n_threads, out)
             else:
@@ -119,7 +116,7 @@ cdef class QuickPredictor:
                     finite = self.run_here(&x, &z, in_burst)
                 PyBuffer_Release(&z)
             if shareable:
-                self.last_call = fnn_read_clock()
+                last_call = fnn_read_clock()
             if in_burst:
                 self.call_helpers(x.shape[0])
         finally:
