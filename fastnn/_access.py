@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
+
+
+_all: weakref.WeakSet[Access] = weakref.WeakSet()
 
 
 class Access:
@@ -13,10 +18,17 @@ class Access:
     """
 
     def __init__(self) -> None:
+        self._writer: int | None = None  # the thread that fits
+        self.forget_threads()
+        _all.add(self)
+
+    def forget_threads(self) -> None:
+        """Begin without any but the calling one: in a forked child there are no others."""
         self._lock = threading.Lock()  # entered by itself: a Condition is slow, being Python
         self._changed = threading.Condition(self._lock)
         self._n_readers = 0
-        self._writer: int | None = None  # the thread that fits
+        if self._writer != threading.get_ident():
+            self._writer = None
 
     def __enter__(self) -> None:
         with self._lock:
@@ -54,3 +66,12 @@ class Access:
         if self._writer == threading.get_ident():
             raise RuntimeError("model is being fitted: a callback cannot fit it as well")
         raise RuntimeError("model is being fitted in another thread; wait for it to end")
+
+
+def _forget_threads() -> None:
+    for access in list(_all):
+        access.forget_threads()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_threads)

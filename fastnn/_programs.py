@@ -34,8 +34,8 @@ _SMALL_SHARED_CALL = 1 << 19
 _SMALLEST_SHARE = 1 << 18
 # Many short fits are alike, and a plan takes as long to make as a hundred small steps.
 _make_plan = functools.lru_cache(maxsize=64)(make_plan)
-# The explicit loop starts a region at every call, so it takes more work to pay for threads.
-EXPLICIT_FACTOR = 16
+# The explicit loop starts a region at every call, so it takes so much more work to pay for threads.
+EXPLICIT_PRICE = 36
 
 
 def make_shapes(
@@ -123,7 +123,7 @@ def plan_training(
 
 def choose_explicit_threads(shapes, batch_size: int) -> int:
     """Threads for one pass over a batch, in a region of its own."""
-    return choose_n_threads(shapes, batch_size, _threads.count_available(), EXPLICIT_FACTOR)
+    return choose_n_threads(shapes, batch_size, _threads.count_available(), EXPLICIT_PRICE)
 
 
 def check_batches(layers, batch_size: int, n_rows: int) -> None:
@@ -251,7 +251,7 @@ class PredictorPool:
             return 1
         if n_threads is None:
             available = _threads.count_available()
-            n_threads = choose_n_threads(shapes, n_rows, available, EXPLICIT_FACTOR)
+            n_threads = choose_n_threads(shapes, n_rows, available, EXPLICIT_PRICE)
         return min(n_threads, -(-n_rows // PREDICTED_ROWS))
 
     def make(self, shapes, n_threads: int, packed: bool) -> tuple[Binding, Predictor]:

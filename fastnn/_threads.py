@@ -76,10 +76,14 @@ class _BlasLimit:
     """
 
     def __init__(self) -> None:
+        self._before: list = []  # (library, its number of threads), while there is a limit
+        self._libraries: list | None = None
+        self.forget_users()
+
+    def forget_users(self) -> None:
+        """In a forked child, where they are no more; the next one lifts the limit."""
         self._lock = threading.Lock()
         self._users = 0
-        self._before: list = []  # (library, its number of threads)
-        self._libraries: list | None = None
 
     def __enter__(self) -> None:
         with self._lock:
@@ -88,7 +92,7 @@ class _BlasLimit:
 
                 controller = threadpoolctl.ThreadpoolController().select(user_api="blas")
                 self._libraries = controller.lib_controllers
-            if self._users == 0:
+            if not self._before:
                 self._before = [(lib, lib.get_num_threads()) for lib in self._libraries]
                 for lib in self._libraries:
                     _set_num_threads(lib, 1)
@@ -96,10 +100,11 @@ class _BlasLimit:
 
     def __exit__(self, *exception) -> None:
         with self._lock:
-            self._users -= 1
+            self._users = max(0, self._users - 1)  # 0 in a child that was forked under the limit
             if self._users == 0:
                 for lib, n_threads in self._before:
                     _set_num_threads(lib, n_threads)
+                self._before = []
 
 
 def _set_num_threads(library, n_threads: int) -> None:
@@ -155,6 +160,7 @@ _idle_for_scans: list[_Runner] = []
 if hasattr(os, "register_at_fork"):  # a child has none of its parent's threads
     os.register_at_fork(after_in_child=_idle_for_regions.clear)
     os.register_at_fork(after_in_child=_idle_for_scans.clear)
+    os.register_at_fork(after_in_child=_blas_limit.forget_users)
 
 
 class _Call:

@@ -227,19 +227,20 @@ class Network(Fitting, Stack):
             `backward`; dropout then draws a new mask. Without, what the last layer's activation
             gives, (batch, n_outputs); scaled where targets are.
         """
-        with self._access:
-            return self._forward(X, y, sample_weight)
-
-    def _forward(self, X, y, sample_weight):
         if y is None:
             if sample_weight is not None:
                 raise ValueError("sample_weight was given without y: no loss is computed")
             if self._parameters is None:
-                self._build_for(X := self._check_input(X))
-            quick, X = self._prepare(X, "output")
-            return quick.run(self, X)
-        X, labels, targets, classes = self._encode(X, y)
+                X = self._check_input(X)
+                with self._access:
+                    self._build_for(X)
+            return self._run(X, "output")
+        X, labels, targets, classes = self._encode(X, y)  # which may run a user's code
         weights = _weights.as_weights(sample_weight, len(X), all_zero=True)
+        with self._access:
+            return self._forward(X, labels, targets, classes, weights)
+
+    def _forward(self, X, labels, targets, classes, weights) -> float:
         self._build_for(X)
         self._classes = classes
         if self._stepper is None or self._stepper.batch_size != len(X):
@@ -343,8 +344,7 @@ class Network(Fitting, Stack):
     def freeze(self) -> FrozenNetwork:
         """A copy of this network as it is now that predicts with the least delay.
 
-        Its results have the bits of this network's; training goes on without it. It can be pickled,
-        and needs the network no longer.
+        Its results have the bits of this network's, which it needs no longer. It can be pickled.
 
         Raises
         ------

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import sys
 import threading
 import time
 import warnings
@@ -51,6 +52,32 @@ def test_the_limit_on_blas_ends_with_its_last_user(blas_threads):
 def test_the_limit_on_blas_ends_with_an_error(blas_threads):
     with pytest.raises(ZeroDivisionError), _threads._blas_limit:
         raise ZeroDivisionError
+    assert set(count_blas_threads()) == {blas_threads}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_F12_the_limit_on_blas_ends_with_its_first_user_in_a_child(blas_threads):
+    """Whoever held it in the parent is not there to lift it."""
+    held, leave = threading.Event(), threading.Event()
+
+    def hold():
+        with _threads._blas_limit:
+            held.set()
+            leave.wait(60)
+
+    other = threading.Thread(target=hold)
+    other.start()
+    held.wait(60)
+    with warnings.catch_warnings():  # Python 3.12 and later warn that threads are running
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        with _threads._blas_limit:
+            inside = set(count_blas_threads())
+        os._exit(0 if (inside, set(count_blas_threads())) == ({1}, {blas_threads}) else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    leave.set()
+    other.join()
     assert set(count_blas_threads()) == {blas_threads}
 
 
@@ -253,8 +280,8 @@ def test_threads_may_predict_at_once(rng):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_a_forked_child_trains_and_predicts_the_same(rng):
-    """F12: also after the parent ran threads of its own."""
+def test_F12_forked_children_train_and_predict_the_same(rng):
+    """Also after the parent ran threads of its own, and in a child of the child."""
     X, y = common.make_classes(rng, 300, 200, 5)
 
     def work():
@@ -268,13 +295,23 @@ def test_a_forked_child_trains_and_predicts_the_same(rng):
     expected = work()
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=lambda: sender.send_bytes(work()))
+
+    def send(levels):
+        sender.send_bytes(work())
+        if levels > 1:
+            child = context.Process(target=send, args=(levels - 1,))
+            child.start()
+            child.join(60)
+            sys.exit(child.exitcode)
+
+    child = context.Process(target=send, args=(2,))
     with warnings.catch_warnings():  # Python 3.12 and later warn that threads were running
         warnings.simplefilter("ignore", DeprecationWarning)
         child.start()
     try:
-        assert receiver.poll(60), "the child hangs"
-        assert receiver.recv_bytes() == expected
+        for _ in range(2):
+            assert receiver.poll(60), "a child hangs"
+            assert receiver.recv_bytes() == expected
         child.join(10)
         assert child.exitcode == 0
     finally:

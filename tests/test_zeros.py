@@ -11,7 +11,7 @@ from common import THREADS
 
 import fastnn
 from fastnn import _programs
-from fastnn._core import binding, plan
+from fastnn._core import binding, plan, probes
 
 # widths, rows of data, batch size
 NETS = {
@@ -52,7 +52,7 @@ def chain(net, X):
 def sees_zeros(X):
     net = fastnn.Network([fastnn.Dense(3)], n_features=X.shape[1], dtype=str(X.dtype))
     pool = _programs.PredictorPool(net._require_built(), net.dtype)
-    return pool.make(net._shapes["scores"], 1, packed=True)[0].sees_zeros(X)
+    return probes.sees_zeros(pool.make(net._shapes["scores"], 1, packed=True)[0], X)
 
 
 @pytest.mark.parametrize("n_rows", [1, 5, 30, 1000])
@@ -112,6 +112,75 @@ def test_denormal_weights_are_flushed_all_the_same(dtype, n_threads):
     expected = train_by_hand(nets[0], X, y, 64, fastnn.SGD(0.1))
     nets[1].fit(X, y, epochs=2, batch_size=64, optimizer=fastnn.SGD(0.1))
     assert common.same_bits(nets[1].parameter_vector, expected)
+
+
+@pytest.mark.parametrize("flushed", [False, True])
+def test_denormal_weights_are_seen(dtype, flushed):
+    """Also in a thread that takes denormals for 0, as some libraries leave it."""
+    net = make_network("rows", dtype, 1)
+    pool = _programs.PredictorPool(net._require_built(), net.dtype)
+    made = pool.make(net._shapes["scores"], 1, packed=False)[0]
+    smallest, weight = np.finfo(dtype), net.layers[0].weight
+    for value, seen in [
+        (0.0, False), (-0.0, False), (smallest.tiny, False), (-smallest.tiny, False),
+        (np.inf, False), (smallest.smallest_subnormal, True), (-smallest.tiny / 2, True),
+    ]:  # fmt: skip
+        weight[-1, -1] = value
+        assert probes.sees_denormals(made, flushed) == seen, value
+
+
+@pytest.mark.parametrize("n_in", [90, 130, 300])
+def test_sums_that_underflow_have_the_sign_of_those_without_zeros(isa, n_in):
+    """What is flushed to -0 in one part of a sum is +0 in company of other rows."""
+    X = make_sparse(24, n_in).astype("float32") * np.float32(1e-37)
+    for seed in range(20):
+        layer = fastnn.Dense(16, use_bias=False)
+        net = fastnn.Network([layer], "mse", n_features=n_in, seed=seed)
+        expected = layer.forward(X)
+        rows = [row[None] for row in X]
+        frozen = net.freeze()
+        for found in (
+            net.forward(X),
+            frozen.forward(X),
+            np.concatenate([net.forward(row) for row in rows]),
+            np.concatenate([frozen.forward(row) for row in rows]),
+        ):
+            assert common.same_bits(found, expected), seed
+
+
+@pytest.mark.parametrize("n_threads", THREADS)
+def test_gradients_that_underflow_have_one_sign_in_all_tiles(isa, n_threads):
+    """The third part of a long batch has no terms in some tiles, and its first two cancel."""
+    n_rows = 1200
+    X, y = np.zeros((n_rows, 12), "float32"), np.zeros((n_rows, 1), "float32")
+    X[[0, 600], 0] = X[1100, 5] = 1
+    y[0], y[600] = -1.5e-38 * n_rows, 1.55e-38 * n_rows
+    layer = fastnn.Dense(1, use_bias=False)
+    loss = fastnn.losses.MSE(sum_outputs=True)
+    net = fastnn.Network([layer], loss, n_features=12, n_threads=n_threads)
+    layer.weight[...] = 0
+    layer.weight[0] = -0.0
+    options = {"epochs": 1, "batch_size": n_rows, "optimizer": fastnn.RProp(1e-3)}
+    net.fit(X, y, shuffle=False, **options)
+    assert not np.signbit(layer.weight[0, 0])
+
+
+@pytest.mark.parametrize("optimizer", ["SGD(1e-38)", "RProp(1e-3)", "SGD(1e-38, clip_value=1.0)"])
+@pytest.mark.parametrize("start", [1e-38, 2e-38, 1e-3])
+@pytest.mark.parametrize("n_threads", THREADS)
+def test_a_delta_that_is_infinite_is_found_beside_zeros(n_threads, start, optimizer):
+    """0 times it is NaN, whichever rows and columns are looked at together."""
+    X = np.zeros((2, 12), "float32")
+    X[0, :6] = 1  # the other row is nothing but zeros
+    y = np.array([[1e20], [-1e30]], "float32")
+    layers = [fastnn.Dense(8, use_bias=False), fastnn.Dense(1, use_bias=False)]
+    net = fastnn.Network(layers, "mse", n_features=12, n_threads=n_threads)
+    layers[0].weight[...] = start
+    layers[1].weight[...] = 1e10
+    with pytest.raises(fastnn.DivergenceError, match="step 1") as caught:
+        options = {"epochs": 1, "batch_size": 1, "shuffle": False}
+        net.fit(X, y, optimizer=eval(f"fastnn.{optimizer}"), **options)
+    assert "the loss" not in str(caught.value)
 
 
 def test_data_is_looked_at_anew_in_each_fit(dtype):

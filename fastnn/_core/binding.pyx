@@ -4,9 +4,7 @@ import numpy as np
 
 from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
-from libc.float cimport DBL_MIN, FLT_MIN
-from libc.math cimport fabs
-from libc.stdint cimport uintptr_t
+from libc.stdint cimport uint32_t, uint64_t, uintptr_t
 
 from fastnn._core import kernels
 from fastnn._core import phase_order
@@ -63,11 +61,20 @@ cdef void *address(array) except? NULL:
     return view.buf
 
 
-cdef Py_ssize_t count_denormals(const real *w, Py_ssize_t n, double least) noexcept nogil:
-    """Numbers that are not 0 and smaller than the smallest normal one."""
+cdef Py_ssize_t count_denormals(const real *w, Py_ssize_t n) noexcept nogil:
+    """Numbers that are not 0 and smaller than the smallest normal one.
+
+    By their bits, without the sign: no exponent, but a mantissa. Floating-point instructions would
+    take them for 0 in a thread that flushes denormals.
+    """
     cdef Py_ssize_t i, found = 0
+    cdef const uint32_t *singles = <const uint32_t *>w
+    cdef const uint64_t *doubles = <const uint64_t *>w
     for i in range(n):
-        found += (w[i] != 0) & (fabs(w[i]) < least)
+        if real is float:
+            found += <uint32_t>((singles[i] << 1) - 1) < <uint32_t>((1 << 24) - 1)
+        else:
+            found += <uint64_t>((doubles[i] << 1) - 1) < (<uint64_t>1 << 53) - 1
     return found
 
 
@@ -304,32 +311,36 @@ cdef class Binding:
 
     cdef bint is_finite(self, Py_ssize_t i):
         """Whether no weight of a dense layer is NaN or infinite, where it lies for the engine."""
-        cdef Layer *layer = self.layers + i
-        if self.is_f32:
-            return find_nonfinite_in(&self.kernels, <const float *>layer.weight,
-                                     self.count_weights(i)) < 0
-        return find_nonfinite_in(&self.kernels, <const double *>layer.weight,
-                                 self.count_weights(i)) < 0
+        cdef const void *weight = self.layers[i].weight
+        cdef Py_ssize_t found, n = self.count_weights(i)
+        with nogil:
+            if self.is_f32:
+                found = find_nonfinite_in(&self.kernels, <const float *>weight, n)
+            else:
+                found = find_nonfinite_in(&self.kernels, <const double *>weight, n)
+        return found < 0
 
     cdef bint has_denormals(self, Py_ssize_t i):
         """Whether a weight is: one that the engine flushes to zero, if it comes to touch it."""
-        if self.is_f32:
-            return count_denormals(<const float *>self.layers[i].weight, self.count_weights(i),
-                                   FLT_MIN) > 0
-        return count_denormals(<const double *>self.layers[i].weight, self.count_weights(i),
-                               DBL_MIN) > 0
+        cdef const void *weight = self.layers[i].weight
+        cdef Py_ssize_t found, n = self.count_weights(i)
+        with nogil:
+            if self.is_f32:
+                found = count_denormals(<const float *>weight, n)
+            else:
+                found = count_denormals(<const double *>weight, n)
+        return found > 0
 
     cdef Py_ssize_t count_weights(self, Py_ssize_t i):
         """With what fills up the last vectors of packed ones."""
         cdef Layer *layer = self.layers + i
         return len(self.panels[i]) if layer.packed else layer.n_in * layer.n_out
 
-    def sees_zeros(self, x):
-        """Whether there are so many in x that the first layer's tiles had better look for them."""
-        return self.finds_zeros(<const char *>address(x), x.strides[0], len(x))
-
     cdef bint finds_zeros(self, const char *x, Py_ssize_t row_bytes, Py_ssize_t n_rows):
-        """The same of rows that are `row_bytes` apart."""
+        """Whether there are so many in x that the first layer's tiles had better look for them.
+
+        Its rows are `row_bytes` apart.
+        """
         if self.layers[0].kind != DENSE or self.layers[0].blas:
             return False
         if self.is_f32:

@@ -5,7 +5,6 @@
 
 import numpy as np
 
-from libc.math cimport INFINITY
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset
 
@@ -247,11 +246,11 @@ cdef class Engine:
     cdef skip_zeros(self):
         """Have the first layer leave out zeros of the data where that does not show.
 
-        It could in NaN that come of infinite weights, or of infinite gradients that are clipped,
-        and in denormal weights, which are flushed to zero by tiles that have any terms.
+        It could in NaN that come of infinite weights, and in denormal weights, which are flushed to
+        zero by tiles that have any terms.
         """
-        cdef bint skips = (self.has_zeros and self.run.coefficients.limit == INFINITY
-                           and self.binding.is_finite(0) and not self.binding.has_denormals(0))
+        cdef bint skips = (self.has_zeros and self.binding.is_finite(0)
+                           and not self.binding.has_denormals(0))
         self.binding.layers[0].finite = self.binding.layers[0].skips_zeros = skips
 
     def compute_loss(self, Py_ssize_t start, Py_ssize_t stop):

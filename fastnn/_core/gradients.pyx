@@ -20,6 +20,7 @@ from fastnn._core.kernels cimport (
     add_penalty,
     column_sums,
     find_batch_terms,
+    find_nonfinite_in,
     multiply_batch,
     multiply_matrices,
     product_sums,
@@ -33,12 +34,15 @@ cdef void weight_block(const Step *step, const Layer *layer, const real *const *
                        Py_ssize_t column_stop) noexcept nogil:
     """The gradient of W[inputs, columns] and the update, or the gradient alone.
 
-    The columns of x that a block of inputs needs stay in cache while the panels pass by.
+    The columns of x that a block of inputs needs stay in cache while the panels pass by. Zeros of x
+    are not left out beside a delta that is not finite: times 0 it is NaN, in its column alone.
     """
     cdef Py_ssize_t panel, first, block, rows, size = layer.input_block
     cdef uint64_t scratch[TERM_WORDS]
     cdef uint64_t *terms = NULL
-    if layer.skips_zeros and count_term_words(layer, step.batch) <= TERM_WORDS:
+    if (layer.skips_zeros and count_term_words(layer, step.batch) <= TERM_WORDS
+            and is_delta_finite(step, layer, column_start, column_stop - column_start,
+                                <const real *>layer.delta)):
         terms = scratch
         size = layer.update_block
     if layer.delta_panels != NULL:
@@ -54,6 +58,16 @@ cdef void weight_block(const Step *step, const Layer *layer, const real *const *
             if column_start <= first < column_stop:
                 weight_panel(step, layer, x_rows, block, rows, first,
                              layer.panels[panel + 1] - first, terms)
+
+
+cdef bint is_delta_finite(const Step *step, const Layer *layer, Py_ssize_t first,
+                          Py_ssize_t width, const real *delta) noexcept nogil:
+    """Whether there is no NaN or infinity in these columns of delta."""
+    cdef Py_ssize_t row
+    for row in range(step.batch):
+        if find_nonfinite_in(step.kernels, delta + row * layer.stride + first, width) >= 0:
+            return False
+    return True
 
 
 cdef Py_ssize_t count_term_words(const Layer *layer, Py_ssize_t batch) noexcept nogil:

@@ -1,7 +1,7 @@
 """The execution plan: which thread does what, in which order, and where all threads wait.
 
-A plan is a pure function of shapes, dtype, instruction set and number of threads. The *sums* that
-it leads to depend on shapes and instruction set alone: whoever owns a slice, each output element
+A plan is a pure function of shapes (the batch's too), dtype, instruction set, number of threads and
+where the update is made. The *sums* that it leads to depend on shapes and instruction set alone: whoever owns a slice, each output element
 is summed over the same chunks in the same order (docs/DETERMINISM.md).
 
 Three ways of sharing out a dense layer, named after the axis of W (n_in, n_out) that is cut:
@@ -16,8 +16,9 @@ Three ways of sharing out a dense layer, named after the axis of W (n_in, n_out)
     row by row after a barrier; dX and dW work on those rows alone. Where the layer before is cut
     by outputs at the same places, a thread feeds on its own activations and needs no barrier.
 ``rows``
-    W is small enough to be read by all: threads take rows of the mini-batch in forward and dX,
-    and rows of W in dW.
+    W is read by all: threads take rows of the mini-batch in forward and dX, and rows of W in dW.
+    For weights that are small beside what passes through them, and where there are fewer partial
+    sums than threads.
 
 Layers without a weight matrix take the cut of the phase that made what they read, rows of the
 batch or columns, so that a thread goes on with its own numbers.
@@ -40,7 +41,7 @@ from fastnn._core.plan_structs import LayerPlan, Plan, count_chunks
 # A sum of fewer than HALVED terms is one chain; others are cut in two, from CHUNK terms on in four,
 # so that so many threads can share them out, and beyond 4 * CHUNK in chunks of CHUNK. Fixed by the
 # length of the sum alone. Shorter parts cost more to add up than threads gain by owning weights.
-HALVED = 128
+HALVED = 96
 CHUNK = 256
 # A weight gradient is one sum over up to this many rows of the batch; more rows, more sums.
 BATCH_CHUNK = 512
@@ -62,8 +63,12 @@ PREDICTED_ROWS = 120
 INPUT_BLOCK_BYTES = 3 << 18
 # Rows of W whose gradient is computed, then handed to the optimizer: with the widest panel 12 KiB.
 UPDATE_BLOCK = 48
-# Below this many weights all threads read the whole matrix rather than exchange partial sums.
-MIN_OWNED_WEIGHTS = 1 << 14
+# From this many weights on each thread owns its part of them, and partial sums are exchanged;
+MIN_OWNED_WEIGHTS = 1 << 15
+# of fewer, down to here, where a step has so few rows that less passes between the threads like
+# that: this many times the rows are no more than the mean of a layer's sides.
+MIN_SMALL_OWNED_WEIGHTS = 9000
+OWNED_SIDE_PER_ROW = 4
 # A thread may own that many times the mean of the columns; with rows, partial sums are exchanged.
 MAX_IMBALANCE = 1.15
 # The same of weights that caches do not keep, whose partial sums would fill memory.
@@ -117,17 +122,28 @@ def choose_stride(n: int, itemsize: int) -> int:
     return (lines | 1) * 64 // itemsize
 
 
-def choose_n_threads(shapes, batch_size: int, available: int, n_steps: int = 1) -> int:
+def is_worth_owning(shape, batch_size: int) -> bool:
+    """Whether more would pass between the threads if all of them read a layer's weights."""
+    n_weights = shape.n_in * shape.n_out
+    if n_weights >= MIN_OWNED_WEIGHTS:
+        return True
+    side = 2 * n_weights // (shape.n_in + shape.n_out)  # the harmonic mean
+    return n_weights >= MIN_SMALL_OWNED_WEIGHTS and side >= OWNED_SIDE_PER_ROW * batch_size
+
+
+def choose_n_threads(shapes, batch_size: int, available: int, price: int = 1) -> int:
     """One thread for small steps, all of them for the rest.
 
-    Threads that must be woken for each step have to be worth that of `n_steps`.
+    A step must have `price` times as much work where threads are woken for it alone.
     """
     flops = 0
-    for weights in (shape.multiply_adds for shape in shapes):
-        is_owned = weights >= MIN_OWNED_WEIGHTS
+    for i, shape in enumerate(shapes):
+        n_chunks = count_chunks(shape.n_in, choose_chunk(shape.n_in))
+        can_be_owned = i == 0 or n_chunks >= available  # by columns or by rows
+        is_owned = can_be_owned and is_worth_owning(shape, batch_size)
         rows = batch_size + (OWNED_WEIGHT_ROWS if is_owned else SHARED_WEIGHT_ROWS)
-        flops += 6 * rows * weights
-    return available if flops >= n_steps * MIN_FLOPS_PER_STEP else 1
+        flops += 6 * rows * shape.multiply_adds
+    return available if flops >= price * MIN_FLOPS_PER_STEP else 1
 
 
 def is_balanced(bounds: tuple[int, ...], vector_width: int, tolerance: float) -> bool:
@@ -171,7 +187,7 @@ def plan_layer(
     is_streamed = shape.n_in * shape.n_out > MAX_OWNED_WEIGHTS
     if blas:
         cut = "outputs"
-    elif n_threads == 1 or shape.n_in * shape.n_out < MIN_OWNED_WEIGHTS:
+    elif n_threads == 1 or not is_worth_owning(shape, batch_size):
         cut = "rows"
     elif (
         (is_streamed or not input_gradient)

@@ -3,8 +3,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastnn._core.binding import Binding
+
 _Array = NDArray[np.floating[Any]]
 
+def sees_zeros(binding: Binding, x: _Array) -> bool: ...
+def sees_denormals(binding: Binding, flushed: bool) -> bool: ...
 def apply_function(name: str, x: _Array, y: _Array) -> None: ...
 def activation_forward(
     name: str, z: _Array, a: _Array, coefficients: _Array | None = None

@@ -15,13 +15,14 @@ from libc.stdint cimport int32_t, uint64_t, uintptr_t
 from fastnn._core import kernels as kernel_lists
 
 from fastnn._core cimport kernels as wrapped
+from fastnn._core.binding cimport Binding, address
 from fastnn._core.fastnn cimport (
     FNN_MAX_SLOTS,
     FNN_N_COEFFICIENTS,
     fnn_coefficients,
     fnn_loss_settings,
 )
-from fastnn._core.kernels cimport active_kernels, real
+from fastnn._core.kernels cimport active_kernels, flush_denormals, real, restore_float_state
 
 
 cdef Py_ssize_t stride_of(const real[:, :] matrix) except -1:
@@ -47,6 +48,20 @@ cdef object list_rows(const real[:, :] matrix, order):
     rows = np.asarray(order, dtype=np.uintp)
     check(rows.ndim == 1 and (rows < matrix.shape[0]).all(), "a and order")
     return <uintptr_t>&matrix[0, 0] + rows * <uintptr_t>matrix.strides[0]
+
+
+def sees_zeros(Binding binding, x):
+    """Whether x has so many that the first layer's tiles look for them."""
+    return binding.finds_zeros(<const char *>address(x), x.strides[0], len(x))
+
+
+def sees_denormals(Binding binding, bint flushed):
+    """Whether one of the first layer's weights is, seen from a thread that may flush them."""
+    cdef uint64_t state = flush_denormals() if flushed else 0
+    cdef bint found = binding.has_denormals(0)
+    if flushed:
+        restore_float_state(state)
+    return found
 
 
 def apply_function(name, const real[::1] x, real[::1] y):
