@@ -19,25 +19,25 @@ from . import driver
 from .machine import describe
 from .worker import pin, prefer_installed
 
-WIDTHS = [16, 32, 64, 65, 128, 129, 192, 256, 257, 320, 384, 448, 512, 513, 640, 768, 896, 1024]
-WIDTHS += [1025, 1536, 2048, 4096]
-BATCHES = [1, 8, 32, 64, 128, 256, 512, 1024]
+WIDTHS = [16, 32, 64, 65, 95, 96, 127, 128, 129, 192, 255, 256, 257, 320, 384, 448, 512, 513, 640]
+WIDTHS += [768, 896, 1024, 1025, 1536, 2048, 4096]
+BATCHES = [1, 8, 16, 32, 64, 128, 256, 512, 1024]
 CLIFF = 1.5  # times slower per operation than a neighbour
-STEP = 64
+STEP = 64  # between neighbours that are not n and n + 1
 N_CLASSES = 10
 _SECONDS = 0.05  # of a measurement, about
 _SUSPECT = 1.2  # times slower than a neighbour, from which on a cell is measured again
 _REPEATS = 3
 
-Cells = dict[tuple[int, int], float]  # the fraction of the ceiling by width and batch size
+# By width and batch size: FLOP/s, or the fraction of the ceiling.
+Cells = dict[tuple[int, int], float]
 
 
 def main() -> int:
     options = parse()
     found = measure_fractions(options.widths, options.batches, options.threads)
     print(table(found))
-    for line in list_cliffs(found):
-        print(line)
+    print(*list_cliffs(found) or ["no cliffs"], sep="\n")
     if options.json:
         options.json.write_text(json.dumps({**describe(), "grid": as_rows(found)}, indent=1) + "\n")
     if options.picture:
@@ -56,8 +56,8 @@ def measure_fractions(widths: list[int], batches: list[int], threads: int) -> Ce
     worker.close()
     ceiling = max(filter(None, ceilings), default=None)
     if ceiling is None:
-        print("the FMA ceiling cannot be measured here: rates are in FLOP/s", file=sys.stderr)
-        ceiling = 1.0
+        print("the FMA ceiling cannot be measured here: fractions of the best", file=sys.stderr)
+        ceiling = max(rates.values())
     return {key: rate / ceiling for key, rate in rates.items()}
 
 
@@ -157,7 +157,7 @@ def draw(found: Cells, threads: int, path: Path) -> None:
     from matplotlib.figure import Figure
 
     widths, batches = _axes(found)
-    figure = Figure(figsize=(1.6 + 0.6 * len(batches), 1.4 + 0.32 * len(widths)))
+    figure = Figure(figsize=(max(5, 1.6 + 0.6 * len(batches)), 1.4 + 0.32 * len(widths)))
     figure.set_layout_engine("constrained")
     axes = figure.subplots()
     values = [[found[w, b] for b in batches] for w in widths]

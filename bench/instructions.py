@@ -37,6 +37,18 @@ net = fastnn.Network(layers, n_features=4, n_threads=1)
 net.fit(X, y, epochs=1, batch_size=32, optimizer=fastnn.SGD(0.1))
 """,
     ),
+    "steps of Adam": (
+        "*worker_work_in_parallel",
+        """
+import numpy as np
+import fastnn
+
+rng = np.random.default_rng(0)
+X, y = rng.random((640, 100), dtype=np.float32), np.arange(640) % 10
+net = fastnn.Network([fastnn.Dense(100, "relu"), fastnn.Dense(10)], n_features=100, n_threads=1)
+net.fit(X, y, epochs=1, batch_size=32, optimizer=fastnn.Adam(0.001))
+""",
+    ),
     "steps on zeros": (
         "*worker_work_in_parallel",
         """
@@ -78,7 +90,11 @@ probes.multiply_batch(x, np.arange(32), 0, delta, np.ones((6, 16), np.float32), 
 """,
     ),
 }
-ALLOCATORS = re.compile(r"^c?fn=\(\d+\) (malloc|calloc|realloc|PyObject_Malloc)\b", re.MULTILINE)
+ALLOCATORS = re.compile(
+    r"^c?fn=\(\d+\) ((?:_?Py(?:Object_|Mem_|Mem_Raw)|default_)?(?:[Mm]alloc|[Cc]alloc|[Rr]ealloc)"
+    r"|aligned_alloc|posix_memalign|mmap)\b",
+    re.MULTILINE,
+)
 
 
 def main() -> int:

@@ -321,4 +321,7 @@ def machine_text(info: dict[str, Any]) -> str:
 
 
 def _scaled(value: float | None, by: float, unit: str) -> str:
-    return "not measured" if value is None else f"{value * by:.3g} {unit}"
+    if value is None:
+        return "not measured"
+    scaled = value * by
+    return f"{scaled:.0f} {unit}" if scaled >= 1000 else f"{scaled:.3g} {unit}"

@@ -6,7 +6,6 @@ import os
 import threading
 import weakref
 
-
 _all: weakref.WeakSet[Access] = weakref.WeakSet()
 
 

@@ -131,7 +131,8 @@ class History:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.spines[["top", "right"]].set_visible(False)
             axes.grid(alpha=0.3)
-            axes.legend(frameon=False)
+            if title != "learning rate":
+                axes.legend(frameon=False)
         path = os.fspath(path)
         figure.savefig(path, dpi=150)
         return path

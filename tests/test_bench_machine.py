@@ -1,7 +1,7 @@
 """The report of the machine that the benchmarks print."""
 
 from bench import __main__ as bench_main
-from bench import machine, report
+from bench import instructions, machine, report
 
 
 def test_machine_without_a_compiler_is_not_measured(monkeypatch):
@@ -42,7 +42,7 @@ def test_lines_go_from_core_to_core():
     assert (near is None) == (found.library is None)
     figures = {**dict.fromkeys(FIGURES), "threads": 2, "transfer_time": near, "transfer_worst": 1}
     text = report.machine_text({**machine.describe(), "figures": [figures]})
-    assert " to 1e+09 ns" in text
+    assert " to 1000000000 ns" in text
 
 
 def test_the_best_figures_count_and_the_worst_transfer():
@@ -57,3 +57,12 @@ def test_the_best_figures_count_and_the_worst_transfer():
         "transfer_worst": 9.0,
         "vectors": "x",
     }
+
+
+def test_allocations_are_seen_in_what_callgrind_writes():
+    names = ["malloc", "calloc", "realloc", "PyObject_Malloc", "_PyObject_Calloc", "PyMem_Realloc"]
+    names += ["_PyMem_RawMalloc", "PyMem_RawCalloc", "default_calloc", "aligned_alloc", "mmap"]
+    for name in names:
+        assert instructions.ALLOCATORS.findall(f"fl=(3)\ncfn=(12) {name}\ncalls=1 0") == [name]
+        assert instructions.ALLOCATORS.findall(f"fn=(12) {name}'2\n") == [name]
+    assert not instructions.ALLOCATORS.findall("fn=(12) work\nfn=(13) reallocate_nothing\n")

@@ -33,14 +33,24 @@ def test_the_rule_of_blas_may_differ_by_instruction_set():
         assert not make(shapes, 128).uses_blas
         assert "side 1024 < 2048" in str(make(shapes, 128))
     assert "BLAS (side 1024 >= 1024, 128 rows x side >= 65536)" in str(make(shapes, 128))
-    assert "own tile (side 1024 >= 1024, 60 rows x side < 65536)" in str(make(shapes, 60))
+    assert "(side 1024 >= 1024, 60 rows x side < 65536)" in str(make(shapes, 60))
 
 
-def test_the_rules_that_users_have():
+def load_rules():
     """From the source, as the tests have lowered the limits of the module."""
     spec = importlib.util.spec_from_file_location("fresh_plan", plan.__file__)
     fresh = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(fresh)
+    return fresh
+
+
+def make_as_users(shapes, batch_size):
+    options = {"dtype": "float32", "isa": "avx512", "widths": (16, 64), "n_threads": 2}
+    return load_rules().make_plan(shapes, batch_size, update="fused", **options)
+
+
+def test_the_rules_that_users_have():
+    fresh = load_rules()
     listed = (ROOT / "csrc/lists/isas.def").read_text(encoding="utf-8")
     assert all(f"X({isa}, " in listed for isa in fresh.OTHER_BLAS_MIN_WIDTHS)
     for isa, side, expected in [
@@ -62,6 +72,23 @@ def test_columns_of_large_weights_may_be_less_even(n_out, n_threads, cut):
     assert made.layers[0].cut == cut
 
 
+@pytest.mark.parametrize(
+    ("widths", "batch_size", "n_barriers"),
+    [
+        ([784, 100, 10], 32, 2),
+        ([784, 512, 512, 10], 128, 3),
+        ([1024, 4096, 4096, 10], 1024, 6),
+        ([16, 64, 64, 26], 64, 2),
+        ([784, 256, 128, 10], 128, 3),
+        ([192, 192, 192, 10], 8, 3),
+    ],
+)
+def test_no_step_has_more_barriers_than_it_needs(widths, batch_size, n_barriers):
+    """W1, W3, W4, W6, W9 and a layer whose sums are cut in two."""
+    made = make_as_users(make_shapes(widths), batch_size)
+    assert sum(phase.barrier for phase in made.forward + made.backward) == n_barriers
+
+
 def test_the_shorter_last_batch_keeps_the_layout():
     full = make(make_shapes([1024, 1024, 10]), 128, 2)
     last = make(make_shapes([1024, 1024, 10]), 5, 2, plan_batch_size=128)
@@ -78,3 +105,20 @@ def test_blas_takes_wide_layers_in_large_batches():
     least = plan.BLAS_MIN_SIZE // 1024
     uses = [make(make_shapes([1024, 1024, 10]), rows).uses_blas for rows in (least - 1, least)]
     assert uses == [False, True]
+
+
+def test_small_steps_take_one_thread():
+    assert plan.choose_n_threads(make_shapes([4, 32, 16, 3]), 32, 8) == 1
+    assert plan.choose_n_threads(make_shapes([784, 512, 512, 10]), 128, 8) == 8
+    assert plan.choose_n_threads(make_shapes([512, 512, 10]), 1, 8) == 8  # 1 MB to load and store
+    assert plan.choose_n_threads(make_shapes([512, 512, 10]), 1, 8, price=36) == 1
+
+
+def test_threads_own_weights_that_are_more_than_what_passes_through_them():
+    """For want of partial sums all of four threads read what two would own."""
+    shapes = make_shapes([128, 128, 128, 10])
+    assert plan.choose_n_threads(shapes, 1, 2) == 2
+    assert plan.choose_n_threads(shapes, 1, 4) == 1
+    cuts = [make(shapes, batch_size).layers[1].cut for batch_size in (32, 33)]
+    assert cuts == ["inputs", "rows"]
+    assert make(shapes, 8, n_threads=4).layers[1].cut == "rows"

@@ -177,9 +177,9 @@ def test_a_delta_that_is_infinite_is_found_beside_zeros(n_threads, start, optimi
     net = fastnn.Network(layers, "mse", n_features=12, n_threads=n_threads)
     layers[0].weight[...] = start
     layers[1].weight[...] = 1e10
+    options = {"batch_size": 1, "shuffle": False, "optimizer": eval(f"fastnn.{optimizer}")}
     with pytest.raises(fastnn.DivergenceError, match="step 1") as caught:
-        options = {"epochs": 1, "batch_size": 1, "shuffle": False}
-        net.fit(X, y, optimizer=eval(f"fastnn.{optimizer}"), **options)
+        net.fit(X, y, epochs=1, **options)
     assert "the loss" not in str(caught.value)
 
 

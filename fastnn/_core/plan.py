@@ -1,8 +1,9 @@
 """The execution plan: which thread does what, in which order, and where all threads wait.
 
 A plan is a pure function of shapes (the batch's too), dtype, instruction set, number of threads and
-where the update is made. The *sums* that it leads to depend on shapes and instruction set alone: whoever owns a slice, each output element
-is summed over the same chunks in the same order (docs/DETERMINISM.md).
+where the update is made. The *sums* that it leads to depend on shapes and instruction set alone:
+whoever owns a slice, each output element is summed over the same chunks in the same order
+(docs/DETERMINISM.md).
 
 Three ways of sharing out a dense layer, named after the axis of W (n_in, n_out) that is cut:
 

@@ -7,11 +7,16 @@ from dataclasses import dataclass
 
 from fastnn._core.barriers import Phase
 
+TILE_ROWS = 6  # of all instruction sets (FNN_TILE_ROWS); columns are those of a panel
 LAYER_KINDS = ("dense", "dropout", "activation", "batch_norm", "layer_norm")
 
 
 def count_chunks(n: int, chunk: int) -> int:
     return -(-n // chunk)
+
+
+def say(n: int, noun: str) -> str:
+    return f"{n} {noun}" + ("" if n == 1 else "s")
 
 
 @dataclass(frozen=True)
@@ -70,14 +75,13 @@ class LayerPlan:
             how = f"BLAS ({self.rule})" + (", batch gathered" if is_first else "")
         else:
             widths = [stop - first for first, stop in itertools.pairwise(self.panels)]
-            how = f"own tile ({self.rule}), W in {len(widths)} panel(s) of up to {max(widths)}"
+            how = f"own tile of {TILE_ROWS} x {max(widths)} ({self.rule})"
+            how += ", batch read in place" if is_first else ""
+            how += f", W in {say(len(widths), 'panel')}"
             how += " and transposed" if self.input_gradient else ""
             how += ", delta in panels" if self.delta_panels else ""
-        n_chunks = count_chunks(shape.n_in, self.chunk)
-        return (
-            f"{shape.n_in} -> {shape.n_out} {shape.activation}, {how}, cut by {self.cut}, "
-            f"{n_chunks} partial sum(s)"
-        )
+        sums = say(count_chunks(shape.n_in, self.chunk), "partial sum")
+        return f"{shape.n_in} -> {shape.n_out} {shape.activation}, {how}, cut by {self.cut}, {sums}"
 
 
 @dataclass(frozen=True)
@@ -115,8 +119,8 @@ class Plan:
             Of a step: how long each thread waited in front of each phase, and was at work in it.
         """
         lines = [
-            f"{self.dtype} on {self.isa}, {self.n_threads} thread(s), batch {self.batch_size}, "
-            f"update {self.update}"
+            f"{self.dtype} on {self.isa}, {say(self.n_threads, 'thread')}, "
+            f"batch {self.batch_size}, update {self.update}"
         ]
         lines += [f"layer {i}: {layer.describe(i == 0)}" for i, layer in enumerate(self.layers)]
         phases = self.forward + self.backward
@@ -128,7 +132,7 @@ class Plan:
                 lines.append(f"{'--- barrier':<{widest + 28}}{waits}".rstrip())
             line = f"{phase.kind:>18} {phase.layer}  {phase.axis:<7} {bounds[i]:<{widest}}"
             lines.append(f"{line}{works}".rstrip())
-        lines.append(f"{sum(phase.barrier for phase in phases)} barrier(s) per step")
+        lines.append(f"{say(sum(phase.barrier for phase in phases), 'barrier')} per step")
         if seconds is not None:
             lines[-1] += f", {seconds.sum(axis=(1, 2)).max() * 1e6:.1f} µs"
         return "\n".join(lines)

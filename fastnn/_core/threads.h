@@ -25,11 +25,11 @@ static inline void fnn_relax(void) {
  *
  * On Linux a waiting thread spins for some hundred microseconds, and then sleeps in the kernel. To
  * wake it takes some fifty, in which the others reach the next barrier: were that longer than they
- * spin, they would fall asleep there, and so on from barrier to barrier. Every now and then it lets
- * others have its core, as the thread that all wait for may be one of them. Rejected: the barrier
- * of OpenMP. GCC's spins for tens of milliseconds; as soon as another program wants a core, the
- * thread that everyone waits for is kept off it by the ones that wait, and a step takes a hundred
- * times as long.
+ * spin, they would fall asleep there, and so on from barrier to barrier. Every few microseconds it
+ * lets others have its core, as the thread that all wait for may be one of them. Rejected: the
+ * barrier of OpenMP. GCC's spins for tens of milliseconds; as soon as another program wants a core,
+ * the thread that everyone waits for is kept off it by the ones that wait, and a step takes a
+ * hundred times as long.
  */
 #if defined(_OPENMP) && defined(__linux__)
 
@@ -40,7 +40,7 @@ static inline void fnn_relax(void) {
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { FNN_SPINS = 10000, FNN_SPINS_TO_YIELD = 1000 };
+enum { FNN_SPINS = 10000, FNN_SPINS_TO_YIELD = 100 };
 
 typedef struct {
     _Alignas(64) atomic_int generation; /* counts the times that all have met */
