@@ -20,8 +20,10 @@ from fastnn._core.updates import limit_column_norms, update_arena
 from fastnn._parameters import count_elements, list_widths
 from fastnn._targets import check_right
 
-# From this many rows on, a prediction is worth copying the weights into panels first.
-PACK_MIN_ROWS = 256
+# From so many rows on, and weights, a prediction is worth copying the weights into panels first:
+# rows of wide weights lie a page of memory apart.
+PACK_MIN_ROWS = 1024
+PACK_MIN_WEIGHTS = 1 << 21
 # In training, where they are copied back for each callback too: from this many rows between two.
 PACK_MIN_TRAINED = 1024
 # Multiply-adds up to which a call keeps the GIL: some 20 µs of work.
@@ -30,8 +32,9 @@ _SMALL_CALL = 1 << 20
 _ROW_COST = 1 << 10
 # The same for calls that others help with, by elements of a vector: at most 150 µs of work.
 _SMALL_SHARED_CALL = 1 << 19
-# From which on a share is worth handing over: some 5 µs.
+# From which on a share is worth handing over, some 5 µs, and waking a thread for, some 70.
 _SMALLEST_SHARE = 1 << 18
+_SMALLEST_WOKEN_SHARE = 1 << 22
 # Many short fits are alike, and a plan takes as long to make as a hundred small steps.
 _make_plan = functools.lru_cache(maxsize=64)(make_plan)
 # The explicit loop starts a region at every call, so it takes so much more work to pay for threads.
@@ -233,7 +236,8 @@ class PredictorPool:
         """Put that into `out`; False where there is NaN or infinity in X."""
         n_rows = len(X)
         n_threads = self._choose_n_threads(shapes, n_rows, n_threads)
-        packed = self._frozen or n_rows >= PACK_MIN_ROWS
+        n_weights = sum(shape.multiply_adds for shape in shapes)
+        packed = self._frozen or (n_rows >= PACK_MIN_ROWS and n_weights >= PACK_MIN_WEIGHTS)
         idle = self._idle.setdefault((shapes[-1].activation, n_threads, packed), [])
         try:
             binding, predictor = idle.pop()
@@ -247,12 +251,12 @@ class PredictorPool:
         return finite
 
     def _choose_n_threads(self, shapes, n_rows: int, n_threads: int | None) -> int:
-        if n_rows <= PREDICTED_ROWS:  # before the system is asked for its CPUs, which takes a while
+        if n_threads is not None and n_rows > PREDICTED_ROWS:
+            return min(n_threads, -(-n_rows // PREDICTED_ROWS))
+        n_shares = min(n_rows, n_rows * _count_work(shapes) // _SMALLEST_WOKEN_SHARE)
+        if n_shares < 2:  # before the system is asked for its CPUs, which takes a while
             return 1
-        if n_threads is None:
-            available = _threads.count_available()
-            n_threads = choose_n_threads(shapes, n_rows, available, EXPLICIT_PRICE)
-        return min(n_threads, -(-n_rows // PREDICTED_ROWS))
+        return min(n_threads or _threads.count_available(), n_shares)
 
     def make(self, shapes, n_threads: int, packed: bool) -> tuple[Binding, Predictor]:
         """A predictor for up to `n_threads` threads, and the binding that holds its weights."""
@@ -285,7 +289,7 @@ class PredictorPool:
         per_row = sum(shape.multiply_adds for shape in shapes)
         rows_per_share = -(-_SMALLEST_SHARE // per_row)
         max_shared_rows = kernels.get_vector_width(self._dtype) * _SMALL_SHARED_CALL // per_row
-        max_rows = _SMALL_CALL // (per_row + _ROW_COST * (1 + len(shapes)))
+        max_rows = _SMALL_CALL // _count_work(shapes)
         shares_rows = 2 * rows_per_share <= max_shared_rows
         helpers, predictor = [], None
         if shares_rows or max_rows > 0:
@@ -301,6 +305,11 @@ class PredictorPool:
             max_shared_rows=max_shared_rows,
             rows_per_share=rows_per_share,
         )
+
+
+def _count_work(shapes) -> int:
+    """Of a row, in multiply-adds."""
+    return sum(shape.multiply_adds for shape in shapes) + _ROW_COST * (1 + len(shapes))
 
 
 def score(scores: np.ndarray, loss, labels, targets, weights=None) -> dict[str, float]:

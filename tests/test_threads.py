@@ -318,6 +318,18 @@ def test_F12_forked_children_train_and_predict_the_same(rng):
         child.kill()
 
 
+@pytest.mark.parametrize(
+    ("n_rows", "units", "n_threads", "expected"),
+    [(16, 512, 4, 1), (16, 2048, 8, 4), (120, 512, 4, 4), (120, 512, 1, 1), (1, 9000, 4, 1),
+     (400, 3, 8, 4), (400, 3, None, 1)],
+)  # fmt: skip
+def test_predictions_take_threads_where_each_has_work_for(n_rows, units, n_threads, expected):
+    """An integer is obeyed as far as there are blocks of rows, or work, for each."""
+    net = fastnn.Network([fastnn.Dense(units)], "mse", n_features=512)
+    choose = net._predictors._choose_n_threads
+    assert choose(net._shapes["scores"], n_rows, n_threads) == expected
+
+
 @pytest.mark.parametrize("n_threads", [1, 2, 3])
 def test_several_threads_find_the_first_nonfinite_number(monkeypatch, n_threads):
     monkeypatch.setattr(_threads, "_PARALLEL_SCAN", 10)
