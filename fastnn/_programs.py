@@ -236,8 +236,9 @@ class PredictorPool:
         """Put that into `out`; False where there is NaN or infinity in X."""
         n_rows = len(X)
         n_threads = self._choose_n_threads(shapes, n_rows, n_threads)
-        n_weights = sum(shape.multiply_adds for shape in shapes)
-        packed = self._frozen or (n_rows >= PACK_MIN_ROWS and n_weights >= PACK_MIN_WEIGHTS)
+        packed = self._frozen or (
+            n_rows >= PACK_MIN_ROWS and _count_weights(shapes) >= PACK_MIN_WEIGHTS
+        )
         idle = self._idle.setdefault((shapes[-1].activation, n_threads, packed), [])
         try:
             binding, predictor = idle.pop()
@@ -286,7 +287,7 @@ class PredictorPool:
             return made
 
     def _make_quick(self, shapes, n_threads: int | None) -> QuickPredictor:
-        per_row = sum(shape.multiply_adds for shape in shapes)
+        per_row = _count_weights(shapes)
         rows_per_share = -(-_SMALLEST_SHARE // per_row)
         max_shared_rows = kernels.get_vector_width(self._dtype) * _SMALL_SHARED_CALL // per_row
         max_rows = _SMALL_CALL // _count_work(shapes)
@@ -307,9 +308,14 @@ class PredictorPool:
         )
 
 
+def _count_weights(shapes) -> int:
+    """Of dense layers: each is a multiply-add of a row."""
+    return sum(shape.multiply_adds for shape in shapes)
+
+
 def _count_work(shapes) -> int:
     """Of a row, in multiply-adds."""
-    return sum(shape.multiply_adds for shape in shapes) + _ROW_COST * (1 + len(shapes))
+    return _count_weights(shapes) + _ROW_COST * (1 + len(shapes))
 
 
 def score(scores: np.ndarray, loss, labels, targets, weights=None) -> dict[str, float]:

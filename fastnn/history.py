@@ -131,29 +131,31 @@ class History:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.spines[["top", "right"]].set_visible(False)
             axes.grid(alpha=0.3)
-            if title != "learning rate":
+            if any(names.values()):
                 axes.legend(frameon=False)
         path = os.fspath(path)
         figure.savefig(path, dpi=150)
         return path
 
-    def _list_curves(self) -> dict[str, dict[str, str]]:
-        """Titles of the panels, each with its columns and their labels."""
-        curves = {"loss": {"loss": "training", "val_loss": "validation"}}
+    def _list_curves(self) -> dict[str, dict[str, str | None]]:
+        """Titles of the panels, each with its columns and their labels, where they need any."""
+        curves: dict[str, dict[str, str | None]] = {
+            "loss": {"loss": "training", "val_loss": "validation"}
+        }
         if "val_accuracy" in self._columns():
             curves["accuracy"] = {"val_accuracy": "validation"}
         if len({row.get("learning_rate") for row in self.epochs}) > 1:
-            curves["learning rate"] = {"learning_rate": "training"}
+            curves["learning rate"] = {"learning_rate": None}
         return curves
 
-    def _draw(self, axes, title: str, curves: dict[str, str]) -> None:
+    def _draw(self, axes, title: str, curves: dict[str, str | None]) -> None:
         axes.set_title(title)
         epochs = range(1, len(self) + 1)
         style = {"linewidth": 1.6, "marker": "o" if len(self) <= 30 else "", "markersize": 3.5}
         for name, label in curves.items():
             if name in self._columns():
                 values = [math.nan if value is None else value for value in getattr(self, name)]
-                colour = "tab:blue" if label == "training" else "tab:orange"
+                colour = "tab:orange" if label == "validation" else "tab:blue"
                 axes.plot(epochs, values, label=label, color=colour, **style)
 
 

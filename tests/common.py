@@ -1,5 +1,11 @@
 """What several test files need: sizes worth testing, guarded memory, small data sets."""
 
+import contextlib
+import os
+import signal
+import threading
+import warnings
+
 import numpy as np
 
 from fastnn import _programs
@@ -18,6 +24,42 @@ def lower_limits():
     plan.OTHER_BLAS_MIN_WIDTHS = {}
     plan.MAX_OWNED_WEIGHTS, plan.MIN_PANEL_ROWS = 1 << 17, 64
     _programs.PACK_MIN_ROWS, _programs.PACK_MIN_WEIGHTS = 256, 1000
+
+
+@contextlib.contextmanager
+def held_elsewhere(manager):
+    """Another thread is within `manager` meanwhile."""
+    held, leave = threading.Event(), threading.Event()
+
+    def hold():
+        with manager:
+            held.set()
+            leave.wait(60)
+
+    other = threading.Thread(target=hold)
+    other.start()
+    try:
+        assert held.wait(60)
+        yield
+    finally:
+        leave.set()
+        other.join()
+
+
+def run_in_child(work):
+    """Whether a forked child calls `work` and ends, without an error, within a minute."""
+    with warnings.catch_warnings():  # Python 3.12 and later warn that threads are running
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        signal.alarm(60)  # its default action ends a child that hangs
+        status = 1
+        try:
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+    return os.waitpid(child, 0)[1] == 0
 
 
 class Guarded:

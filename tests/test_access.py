@@ -1,10 +1,9 @@
 """F14: one thread trains a network, or many read it; settings that change under a fit."""
 
+import contextlib
 import os
-import signal
 import threading
 import time
-import warnings
 
 import common
 import numpy as np
@@ -75,36 +74,27 @@ def test_rows_may_use_the_network_while_they_are_converted(what, call, data):
     np.testing.assert_array_equal(found, [getattr(net, call)(X)])
 
 
+@contextlib.contextmanager
+def writing(access):
+    access.begin_writing()
+    yield
+    access.end_writing()
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
 def test_F12_a_child_does_not_wait_for_threads_of_its_parent(data):
     """Neither for their predictions nor for their fit: it has none of these threads."""
     X, y = data
-    net, statuses = make_network(), []
+    net = make_network()
     net.fit(X, y, epochs=1)
-    for begin, end in [("__enter__", "__exit__"), ("begin_writing", "end_writing")]:
-        begun, leave = threading.Event(), threading.Event()
 
-        def hold(begin=begin, end=end, begun=begun, leave=leave):
-            getattr(net._access, begin)()
-            begun.set()
-            leave.wait(60)
-            getattr(net._access, end)()
+    def use():
+        net.fit(X, y, epochs=1)
+        net.predict(X)
 
-        other = threading.Thread(target=hold)
-        other.start()
-        begun.wait(60)
-        with warnings.catch_warnings():  # Python 3.12 and later warn that threads are running
-            warnings.simplefilter("ignore", DeprecationWarning)
-            child = os.fork()
-        if child == 0:
-            signal.alarm(60)  # its default action ends a child that hangs
-            net.fit(X, y, epochs=1)
-            net.predict(X)
-            os._exit(0)
-        statuses.append(os.waitpid(child, 0)[1])
-        leave.set()
-        other.join()
-    assert statuses == [0, 0]
+    for holder in (net._access, writing(net._access)):
+        with common.held_elsewhere(holder):
+            assert common.run_in_child(use)
 
 
 def test_F14_predictions_are_never_of_two_states(data):

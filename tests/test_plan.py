@@ -29,7 +29,8 @@ REAL_NETS = [
 def small_limits():
     """The rules of large layers at sizes that can be tried by the hundred."""
     limits = {"HALVED": 5, "CHUNK": 8, "BLAS_MIN_WIDTH": 24, "BLAS_MIN_SIZE": 96,
-              "MIN_OWNED_WEIGHTS": 60, "MAX_OWNED_WEIGHTS": 300, "MIN_PANEL_ROWS": 8}  # fmt: skip
+              "MIN_OWNED_WEIGHTS": 60, "MIN_SMALL_OWNED_WEIGHTS": 20, "MAX_OWNED_WEIGHTS": 300,
+              "MIN_PANEL_ROWS": 8}  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         for name, value in limits.items():
             patch.setattr(plan, name, value)

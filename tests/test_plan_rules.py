@@ -33,7 +33,7 @@ def test_the_rule_of_blas_may_differ_by_instruction_set():
         assert not make(shapes, 128).uses_blas
         assert "side 1024 < 2048" in str(make(shapes, 128))
     assert "BLAS (side 1024 >= 1024, 128 rows x side >= 65536)" in str(make(shapes, 128))
-    assert "(side 1024 >= 1024, 60 rows x side < 65536)" in str(make(shapes, 60))
+    assert "own tile of 6 x 64 (side 1024 >= 1024, 60 rows x side < 65536)" in str(make(shapes, 60))
 
 
 def load_rules():

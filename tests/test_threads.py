@@ -58,26 +58,14 @@ def test_the_limit_on_blas_ends_with_an_error(blas_threads):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_F12_the_limit_on_blas_ends_with_its_first_user_in_a_child(blas_threads):
     """Whoever held it in the parent is not there to lift it."""
-    held, leave = threading.Event(), threading.Event()
 
-    def hold():
+    def check():
         with _threads._blas_limit:
-            held.set()
-            leave.wait(60)
+            assert set(count_blas_threads()) == {1}
+        assert set(count_blas_threads()) == {blas_threads}
 
-    other = threading.Thread(target=hold)
-    other.start()
-    held.wait(60)
-    with warnings.catch_warnings():  # Python 3.12 and later warn that threads are running
-        warnings.simplefilter("ignore", DeprecationWarning)
-        child = os.fork()
-    if child == 0:
-        with _threads._blas_limit:
-            inside = set(count_blas_threads())
-        os._exit(0 if (inside, set(count_blas_threads())) == ({1}, {blas_threads}) else 1)
-    assert os.waitpid(child, 0)[1] == 0
-    leave.set()
-    other.join()
+    with common.held_elsewhere(_threads._blas_limit):
+        assert common.run_in_child(check)
     assert set(count_blas_threads()) == {blas_threads}
 
 

@@ -18,7 +18,8 @@ cdef class Binding:
     cdef object slots, slot_panels  # what the optimizer keeps: views like `parameters`, and packed
     cdef object panels       # packed copies of the weights, per layer, or None
 
-    cdef bint is_finite(self, Py_ssize_t i)
-    cdef bint has_denormals(self, Py_ssize_t i)
-    cdef Py_ssize_t count_weights(self, Py_ssize_t i)
-    cdef bint finds_zeros(self, const char *x, Py_ssize_t row_bytes, Py_ssize_t n_rows)
+    cdef bint is_finite(self, Py_ssize_t i) noexcept nogil
+    cdef bint has_denormals(self, Py_ssize_t i) noexcept nogil
+    cdef Py_ssize_t count_weights(self, Py_ssize_t i) noexcept nogil
+    cdef bint finds_zeros(self, const char *x, Py_ssize_t row_bytes,
+                          Py_ssize_t n_rows) noexcept nogil

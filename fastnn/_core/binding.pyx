@@ -16,7 +16,7 @@ from fastnn._core.plan_structs import count_chunks
 from fastnn._core.deltas cimport transpose_block
 from fastnn._core.forward cimport has_many_zeros
 from fastnn._core.kernels cimport active_kernels, find_nonfinite_in, real
-from fastnn._core.structs cimport DENSE
+from fastnn._core.structs cimport DENSE, panel_stride
 from fastnn._core.structs cimport TERM_WORDS as N_TERM_WORDS
 
 CACHE_LINE = 64
@@ -309,34 +309,32 @@ cdef class Binding:
         for i in range(self.n_layers):
             self.layers[i].finite = self.layers[i].kind == DENSE and self.is_finite(i)
 
-    cdef bint is_finite(self, Py_ssize_t i):
+    cdef bint is_finite(self, Py_ssize_t i) noexcept nogil:
         """Whether no weight of a dense layer is NaN or infinite, where it lies for the engine."""
         cdef const void *weight = self.layers[i].weight
-        cdef Py_ssize_t found, n = self.count_weights(i)
-        with nogil:
-            if self.is_f32:
-                found = find_nonfinite_in(&self.kernels, <const float *>weight, n)
-            else:
-                found = find_nonfinite_in(&self.kernels, <const double *>weight, n)
-        return found < 0
+        cdef Py_ssize_t n = self.count_weights(i)
+        if self.is_f32:
+            return find_nonfinite_in(&self.kernels, <const float *>weight, n) < 0
+        return find_nonfinite_in(&self.kernels, <const double *>weight, n) < 0
 
-    cdef bint has_denormals(self, Py_ssize_t i):
+    cdef bint has_denormals(self, Py_ssize_t i) noexcept nogil:
         """Whether a weight is: one that the engine flushes to zero, if it comes to touch it."""
         cdef const void *weight = self.layers[i].weight
-        cdef Py_ssize_t found, n = self.count_weights(i)
-        with nogil:
-            if self.is_f32:
-                found = count_denormals(<const float *>weight, n)
-            else:
-                found = count_denormals(<const double *>weight, n)
-        return found > 0
+        cdef Py_ssize_t n = self.count_weights(i)
+        if self.is_f32:
+            return count_denormals(<const float *>weight, n) > 0
+        return count_denormals(<const double *>weight, n) > 0
 
-    cdef Py_ssize_t count_weights(self, Py_ssize_t i):
+    cdef Py_ssize_t count_weights(self, Py_ssize_t i) noexcept nogil:
         """With what fills up the last vectors of packed ones."""
         cdef Layer *layer = self.layers + i
-        return len(self.panels[i]) if layer.packed else layer.n_in * layer.n_out
+        cdef Py_ssize_t last = layer.panels[layer.n_panels - 1]
+        if not layer.packed:
+            return layer.n_in * layer.n_out
+        return layer.n_in * (last + panel_stride(layer, layer.n_out - last))
 
-    cdef bint finds_zeros(self, const char *x, Py_ssize_t row_bytes, Py_ssize_t n_rows):
+    cdef bint finds_zeros(self, const char *x, Py_ssize_t row_bytes,
+                          Py_ssize_t n_rows) noexcept nogil:
         """Whether there are so many in x that the first layer's tiles had better look for them.
 
         Its rows are `row_bytes` apart.

@@ -249,8 +249,10 @@ cdef class Engine:
         It could in NaN that come of infinite weights, and in denormal weights, which are flushed to
         zero by tiles that have any terms.
         """
-        cdef bint skips = (self.has_zeros and self.binding.is_finite(0)
-                           and not self.binding.has_denormals(0))
+        cdef bint skips
+        with nogil:  # a large matrix takes a while to look through
+            skips = (self.has_zeros and self.binding.is_finite(0)
+                     and not self.binding.has_denormals(0))
         self.binding.layers[0].finite = self.binding.layers[0].skips_zeros = skips
 
     def compute_loss(self, Py_ssize_t start, Py_ssize_t stop):

@@ -1,4 +1,5 @@
 # What a prediction shares between its threads, and the class that runs one.
+from fastnn._core.binding cimport Binding
 from fastnn._core.kernels cimport Kernels
 from fastnn._core.structs cimport Layer
 
@@ -29,13 +30,16 @@ ctypedef struct Request:
 
 cdef class Predictor:
     cdef Request request
+    cdef Binding first                # of the bindings: the one with panels
     cdef object bindings, x_rows, halves
     cdef Py_ssize_t block
+    cdef int n_bindings
 
     cdef void aim(self, const char *x, Py_ssize_t x_row_bytes, Py_ssize_t n_rows, char *out,
                   Py_ssize_t out_stride, int n_threads) noexcept nogil
     cdef bint begin_halves(self) noexcept nogil
-    cdef skip_zeros(self, const char *x, Py_ssize_t row_bytes, Py_ssize_t n_rows)
+    cdef void skip_zeros(self, const char *x, Py_ssize_t row_bytes,
+                         Py_ssize_t n_rows) noexcept nogil
 
 
 cdef void predict_share(Request *request, int thread) noexcept nogil

@@ -169,9 +169,10 @@ cdef class Predictor:
         cdef Binding binding
         if len(bindings) > MAX_THREADS:
             raise ValueError(f"n_threads is {len(bindings)}, at most {MAX_THREADS} can predict")
-        binding = bindings[0]
-        self.request.is_f32 = binding.is_f32
+        self.first = bindings[0]
+        self.request.is_f32 = self.first.is_f32
         self.bindings = bindings
+        self.n_bindings = len(bindings)
         self.block = block
         self.x_rows = [np.empty(block, dtype=np.uintp) for _ in bindings]
         for i, binding in enumerate(bindings):
@@ -179,8 +180,7 @@ cdef class Predictor:
             self.request.layers[i] = binding.layers
             self.request.n_layers = binding.n_layers
             self.request.x_rows[i] = <void **>address(self.x_rows[i])
-        binding = bindings[0]
-        layers = binding.plan.layers
+        layers = self.first.plan.layers
         self.halves = np.array([choose_half(planned) for planned in layers], dtype=np.intp)
         cut = np.flatnonzero(self.halves < [planned.shape.n_out for planned in layers])
         self.request.halves = <const Py_ssize_t *>address(self.halves)
@@ -225,13 +225,14 @@ cdef class Predictor:
             request.in_halves = True
         return finite
 
-    cdef skip_zeros(self, const char *x, Py_ssize_t row_bytes, Py_ssize_t n_rows):
+    cdef void skip_zeros(self, const char *x, Py_ssize_t row_bytes,
+                         Py_ssize_t n_rows) noexcept nogil:
         """Have tiles of the first layer leave out the zeros of x where that is worth it."""
-        cdef Binding first = self.bindings[0], binding
-        cdef bint skips = (first.finds_zeros(x, row_bytes, n_rows)
-                           and (first.layers[0].finite or first.is_finite(0)))
-        for binding in self.bindings:
-            binding.layers[0].skips_zeros = skips
+        cdef int i
+        cdef bint skips = (self.first.finds_zeros(x, row_bytes, n_rows)
+                           and (self.first.layers[0].finite or self.first.is_finite(0)))
+        for i in range(self.n_bindings):
+            self.request.layers[i][0].skips_zeros = skips
 
     def run(self, x, out):
         """Fill `out` (n_rows, n_out), contiguous, with the last layer's output for x.
@@ -241,14 +242,13 @@ cdef class Predictor:
         cdef const char *source = <const char *>address(x)
         cdef char *target = <char *>address(out)
         cdef Py_ssize_t row_bytes = x.strides[0], n_rows = len(x), n_out = out.shape[1]
-        cdef int n_threads = len(self.bindings)
-        self.skip_zeros(source, row_bytes, n_rows)
         with nogil:
-            self.aim(source, row_bytes, n_rows, target, n_out, n_threads)
+            self.skip_zeros(source, row_bytes, n_rows)
+            self.aim(source, row_bytes, n_rows, target, n_out, self.n_bindings)
             predict_in_parallel(&self.request)
         if self.request.wrong_team:
             raise RuntimeError(
-                f"OpenMP did not start {len(self.bindings)} threads; a limit such as "
+                f"OpenMP did not start {self.n_bindings} threads; a limit such as "
                 "OMP_THREAD_LIMIT is in force: pass a smaller n_threads"
             )
         return not self.request.nonfinite

@@ -138,7 +138,7 @@ def choose_n_threads(shapes, batch_size: int, available: int, price: int = 1) ->
     A step must have `price` times as much work where threads are woken for it alone.
     """
     flops = 0
-    for i, shape in enumerate(shapes):
+    for i, shape in enumerate(shape for shape in shapes if shape.kind == "dense"):
         n_chunks = count_chunks(shape.n_in, choose_chunk(shape.n_in))
         can_be_owned = i == 0 or n_chunks >= available  # by columns or by rows
         is_owned = can_be_owned and is_worth_owning(shape, batch_size)
