@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from . import driver, goals, grid, race, report
 from .data import mnist_folder, mnist_missing
-from .machine import describe
+from .machine import check_threads, describe
 from .peers import PEERS, Entry, choose
 from .workloads import WORKLOADS, Workload, select
 
@@ -39,9 +39,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     except ValueError as error:
         p.error(str(error))
     options.runs = list_runs(options, cpus)
-    wrong = [n for n in options.threads or [] if not 1 <= n <= cpus]
-    if wrong:
-        p.error(f"--threads {wrong[0]} is not between 1 and {cpus}, the CPUs of this process")
+    check_threads(p, options.threads or [])
     if options.quick:
         options.rounds, options.epochs = 2, 1
     if options.rounds < 1 or options.epochs < 1:

@@ -16,7 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from . import driver
-from .machine import describe
+from .machine import check_threads, describe
 from .worker import pin, prefer_installed
 
 WIDTHS = [16, 32, 64, 65, 95, 96, 127, 128, 129, 192, 255, 256, 257, 320, 384, 448, 512, 513, 640]
@@ -79,7 +79,9 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     p.add_argument("--threads", type=int, default=cpus, metavar="N")
     p.add_argument("--json", type=Path, metavar="PATH")
     p.add_argument("--picture", type=Path, metavar="PATH")
-    return p.parse_args(argv)
+    options = p.parse_args(argv)
+    check_threads(p, [options.threads])
+    return options
 
 
 def measure(widths: list[int], batches: list[int], seconds: float = _SECONDS) -> Cells:
@@ -87,7 +89,12 @@ def measure(widths: list[int], batches: list[int], seconds: float = _SECONDS) ->
 
     What is slow beside its neighbours is measured again: another program may have had the CPU.
     """
-    found = {(w, b): _measure_one(w, b, seconds) for w in widths for b in batches}
+    found = {}
+    for width in widths:
+        rates = [_measure_one(width, batch, seconds) for batch in batches]
+        found.update(((width, batch), rate) for batch, rate in zip(batches, rates, strict=True))
+        shown = ", ".join(f"{rate / 1e9:.3g}" for rate in rates)
+        print(f"width {width}: {shown} GFLOP/s", file=sys.stderr, flush=True)
     for _ in range(_REPEATS):
         for _, slow in find_cliffs(found, _SUSPECT):
             found[slow] = max(found[slow], _measure_one(*slow, seconds))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ctypes
 import os
 import platform
@@ -135,6 +136,14 @@ def describe() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
     }
+
+
+def check_threads(parser: argparse.ArgumentParser, threads: list[int]) -> None:
+    """Refuse numbers of threads that this process has no CPUs for."""
+    cpus = describe()["cpus"]
+    wrong = [n for n in threads if not 1 <= n <= cpus]
+    if wrong:
+        parser.error(f"--threads {wrong[0]} is not between 1 and {cpus}, the CPUs of this process")
 
 
 def _cpuinfo(field: str) -> str:

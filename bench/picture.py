@@ -13,7 +13,7 @@ STYLES = {
     "numpy": ("#999999", "s"),
     "sklearn": ("#E69F00", "^"),
     "torch": ("#D55E00", "D"),
-    "torch-compile": ("#D55E00", "X"),
+    "torch-compile": ("#56B4E9", "X"),
     "jax": ("#009E73", "v"),
     "onnxruntime": ("#CC79A7", "P"),
 }

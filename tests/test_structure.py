@@ -252,6 +252,46 @@ def test_functions_are_short(path):
             assert length <= 60, f"{node.name} has {length} lines"
 
 
+CYTHON_FUNCTION = re.compile(
+    r'^( *)(?:def|cdef|cpdef)\b(?!.*\b(?:class|struct|enum)\b)[^\n]*\((?:[^"]*?):\n'  # its head
+    r'(?: +"""(?:.|\n)*?"""\n)?'  # what it says
+    r"((?:\1 +[^\n]*\n|\n)*)",  # its body
+    re.MULTILINE,
+)
+C_FUNCTION = re.compile(
+    r"^[a-zA-Z](.*)\([^;{}]*\) \{\n"  # its head
+    r"((?:[ #].*\n|\n)*)\}",  # its body
+    re.MULTILINE,
+)
+
+
+def list_bodies(text, suffix):
+    """Of the functions in Cython or C."""
+    pattern = CYTHON_FUNCTION if suffix == ".pyx" else C_FUNCTION
+    return [match[2].rstrip() for match in pattern.finditer(text)]
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in SOURCES if path.suffix in {".pyx", ".c", ".h", ".inc"}],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)  # fmt: skip
+def test_compiled_functions_are_short(path):
+    for body in list_bodies(path.read_text(), path.suffix):
+        assert body.count("\n") < 60, body[:200]
+
+
+def test_compiled_functions_are_found():
+    body = "    int x;\n\n    x = 1;\n"
+    assert list_bodies(f"static int f(int a,\n             int b) {{\n{body}}}\n", ".c") == [
+        body.rstrip()
+    ]
+    cython = f'cdef void f(int a,\n            int b) noexcept:\n    """Says."""\n{body}'
+    method = "cdef class A:\n    def g(self):\n        return 1\n"
+    assert list_bodies(f"{cython}\n\n{method}", ".pyx") == [body.rstrip(), "        return 1"]
+    found = list_bodies((ROOT / "fastnn" / "_core" / "phases.pyx").read_text(), ".pyx")
+    assert len(found) == 6
+
+
 TEXTS = [
     *SOURCES,
     *(path for path in ROOT.iterdir() if path.suffix in {".md", ".toml", ".py", ".in"}),

@@ -135,7 +135,7 @@ cdef class Binding:
         for i in range(self.n_layers):
             self.layers[i].packed = other.layers[i].packed
             self.layers[i].weight = other.layers[i].weight
-            self.layers[i].finite = other.layers[i].finite
+            self.layers[i].row_skips_zeros = other.layers[i].row_skips_zeros
         self.keep(other)
 
     def keep(self, array):
@@ -307,7 +307,7 @@ cdef class Binding:
     def note_finite(self):
         """Of weights that will not change: note which layers' are finite."""
         for i in range(self.n_layers):
-            self.layers[i].finite = self.layers[i].kind == DENSE and self.is_finite(i)
+            self.layers[i].row_skips_zeros = self.layers[i].kind == DENSE and self.is_finite(i)
 
     cdef bint is_finite(self, Py_ssize_t i) noexcept nogil:
         """Whether no weight of a dense layer is NaN or infinite, where it lies for the engine."""

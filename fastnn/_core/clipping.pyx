@@ -9,7 +9,7 @@ from libc.math cimport INFINITY, sqrt
 
 from fastnn._core.gradients cimport update_block, update_vector
 from fastnn._core.kernels cimport sum_squares
-from fastnn._core.structs cimport DENSE, INPUTS, panel_stride
+from fastnn._core.structs cimport DENSE, INPUTS, weight_offset, weight_stride
 
 cdef double EPSILON = 1e-6
 # Added to the norm that gradients are divided by, as in PyTorch's clip_grad_norm_.
@@ -76,8 +76,8 @@ cdef void update_weight(const Step *step, const Layer *layer, int axis, Py_ssize
         column = layer.panels[panel]
         if first <= column < last:
             width = layer.panels[panel + 1] - column
-            stride = panel_stride(layer, width)
-            update_block(&scaled, layer, column * layer.n_in + row * stride, stride,
+            stride = weight_stride(layer, width)
+            update_block(&scaled, layer, weight_offset(layer, column) + row * stride, stride,
                          <const real *>layer.weight_grad + row * layer.n_out + column,
                          layer.n_out, rows, width, 0, 0)
 

@@ -5,7 +5,7 @@ Shapes: delta (batch, n_out), W (n_in, n_out), before.delta (batch, n_in).
 
 from fastnn._core.fastnn cimport FNN_ACTIVATION_RELU
 from fastnn._core.kernels cimport activation_backward, multiply_matrices, multiply_rows, transpose
-from fastnn._core.structs cimport is_inlined, panel_stride
+from fastnn._core.structs cimport is_inlined, panel_stride, weight_offset, weight_stride
 
 
 cdef void transpose_block(const Kernels *kernels, const Layer *layer, Py_ssize_t start,
@@ -22,11 +22,8 @@ cdef void transpose_block(const Kernels *kernels, const Layer *layer, Py_ssize_t
         t_stride = panel_stride(layer, layer.transposed_panels[t_panel + 1] - t_first)
         for panel in range(layer.n_panels):
             column = layer.panels[panel]
-            w_stride = layer.n_out
-            w = <const real *>layer.weight + column
-            if layer.packed:
-                w_stride = panel_stride(layer, layer.panels[panel + 1] - column)
-                w = <const real *>layer.weight + column * layer.n_in
+            w_stride = weight_stride(layer, layer.panels[panel + 1] - column)
+            w = <const real *>layer.weight + weight_offset(layer, column)
             transpose(kernels, w + first * w_stride, w_stride, rows,
                       layer.panels[panel + 1] - column,
                       <real *>layer.weight_transposed + t_first * layer.n_out + column * t_stride

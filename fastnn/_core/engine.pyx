@@ -253,7 +253,7 @@ cdef class Engine:
         with nogil:  # a large matrix takes a while to look through
             skips = (self.has_zeros and self.binding.is_finite(0)
                      and not self.binding.has_denormals(0))
-        self.binding.layers[0].finite = self.binding.layers[0].skips_zeros = skips
+        self.binding.layers[0].row_skips_zeros = self.binding.layers[0].tile_skips_zeros = skips
 
     def compute_loss(self, Py_ssize_t start, Py_ssize_t stop):
         """Loss of the rows start..stop of this epoch, as they were when they were trained on."""

@@ -15,7 +15,7 @@ from fastnn._core.kernels cimport (
     multiply_rows,
     sum_chunks,
 )
-from fastnn._core.structs cimport TERM_WORDS, is_inlined, panel_stride
+from fastnn._core.structs cimport TERM_WORDS, is_inlined, weight_offset, weight_stride
 
 cdef enum:
     MIN_SAMPLED_ROWS = 12
@@ -43,7 +43,7 @@ cdef const uint64_t *find_inputs(const Kernels *kernels, const Layer *layer,
                                  const real *const *x_rows, Py_ssize_t rows, Py_ssize_t start,
                                  uint64_t *scratch) noexcept nogil:
     """Which inputs of the chunk that begins at `start` count; NULL: all of them."""
-    if not layer.skips_zeros:
+    if not layer.tile_skips_zeros:
         return NULL
     find_row_terms(kernels, x_rows, start, min(layer.chunk, layer.n_in - start), rows, scratch)
     return scratch
@@ -56,14 +56,13 @@ cdef void multiply_chunk(const Kernels *kernels, const Layer *layer,
     """z (+)= x[:, chunk] W[chunk, panel] for the chunk of inputs that begins at `start`."""
     cdef Py_ssize_t first = layer.panels[panel], width = layer.panels[panel + 1] - first
     cdef Py_ssize_t depth = min(layer.chunk, layer.n_in - start)
-    cdef Py_ssize_t w_stride = panel_stride(layer, width) if layer.packed else layer.n_out
-    cdef const real *w = <const real *>layer.weight
+    cdef Py_ssize_t w_stride = weight_stride(layer, width)
+    cdef const real *w = <const real *>layer.weight + weight_offset(layer, first)
     cdef const real *bias = NULL
-    w += (first * layer.n_in if layer.packed else first) + start * w_stride
     if last and layer.bias != NULL:
         bias = <const real *>layer.bias + first
-    multiply_rows(kernels, x_rows, start, depth, w, w_stride, rows, width, z, layer.stride,
-                  accumulate, bias, last and layer.activation == FNN_ACTIVATION_RELU,
+    multiply_rows(kernels, x_rows, start, depth, w + start * w_stride, w_stride, rows, width, z,
+                  layer.stride, accumulate, bias, last and layer.activation == FNN_ACTIVATION_RELU,
                   <const real *>NULL, terms)
 
 
@@ -91,20 +90,18 @@ cdef void forward_row(const Kernels *kernels, const Layer *layer, const real *x,
                       Py_ssize_t column_start, Py_ssize_t column_stop) noexcept nogil:
     """a[row, columns] = f(x W[:, columns] + b[columns])."""
     cdef Py_ssize_t panel, first, width
-    cdef const real *w
     for panel in range(layer.n_panels):
         first = layer.panels[panel]
         if first < column_start or first >= column_stop:
             continue
         width = layer.panels[panel + 1] - first
-        w = <const real *>layer.weight
-        w += first * layer.n_in if layer.packed else first
-        multiply_row(kernels, x, layer.n_in, layer.chunk, w,
-                     panel_stride(layer, width) if layer.packed else layer.n_out, width,
+        multiply_row(kernels, x, layer.n_in, layer.chunk,
+                     <const real *>layer.weight + weight_offset(layer, first),
+                     weight_stride(layer, width), width,
                      <real *>layer.source + row * layer.stride + first,
                      <const real *>NULL if layer.bias == NULL
                      else <const real *>layer.bias + first,
-                     layer.activation == FNN_ACTIVATION_RELU, layer.finite)
+                     layer.activation == FNN_ACTIVATION_RELU, layer.row_skips_zeros)
         activate_panel(kernels, layer, row, 1, panel, x)
 
 

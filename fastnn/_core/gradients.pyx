@@ -26,7 +26,14 @@ from fastnn._core.kernels cimport (
     product_sums,
     update_parameters,
 )
-from fastnn._core.structs cimport TERM_WORDS, UPDATE_BLOCKED, UPDATE_FUSED, panel_stride
+from fastnn._core.structs cimport (
+    TERM_WORDS,
+    UPDATE_BLOCKED,
+    UPDATE_FUSED,
+    panel_stride,
+    weight_offset,
+    weight_stride,
+)
 
 
 cdef void weight_block(const Step *step, const Layer *layer, const real *const *x_rows,
@@ -40,7 +47,7 @@ cdef void weight_block(const Step *step, const Layer *layer, const real *const *
     cdef Py_ssize_t panel, first, block, rows, size = layer.input_block
     cdef uint64_t scratch[TERM_WORDS]
     cdef uint64_t *terms = NULL
-    if (layer.skips_zeros and count_term_words(layer, step.batch) <= TERM_WORDS
+    if (layer.tile_skips_zeros and count_term_words(layer, step.batch) <= TERM_WORDS
             and is_delta_finite(step, layer, column_start, column_stop - column_start,
                                 <const real *>layer.delta)):
         terms = scratch
@@ -100,10 +107,9 @@ cdef void weight_panel(const Step *step, const Layer *layer, const real *const *
                        Py_ssize_t input_start, Py_ssize_t rows, Py_ssize_t first,
                        Py_ssize_t width, const uint64_t *terms) noexcept nogil:
     """The same for some rows of one panel: of no more than one block of updates, given terms."""
-    cdef Py_ssize_t stride = panel_stride(layer, width) if layer.packed else layer.n_out
-    cdef Py_ssize_t offset = first * layer.n_in if layer.packed else first
+    cdef Py_ssize_t stride = weight_stride(layer, width)
+    cdef Py_ssize_t offset = weight_offset(layer, first) + input_start * stride
     cdef real *gradient
-    offset += input_start * stride
     if step.update == UPDATE_FUSED:
         multiply_panel(step, layer, x_rows, input_start, rows, first, width,
                        <real *>layer.weight + offset, stride,

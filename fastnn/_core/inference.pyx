@@ -230,9 +230,9 @@ cdef class Predictor:
         """Have tiles of the first layer leave out the zeros of x where that is worth it."""
         cdef int i
         cdef bint skips = (self.first.finds_zeros(x, row_bytes, n_rows)
-                           and (self.first.layers[0].finite or self.first.is_finite(0)))
+                           and (self.first.layers[0].row_skips_zeros or self.first.is_finite(0)))
         for i in range(self.n_bindings):
-            self.request.layers[i][0].skips_zeros = skips
+            self.request.layers[i][0].tile_skips_zeros = skips
 
     def run(self, x, out):
         """Fill `out` (n_rows, n_out), contiguous, with the last layer's output for x.

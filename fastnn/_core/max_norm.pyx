@@ -5,7 +5,7 @@ as z = x W sums: the bits are the same whoever owns which rows or columns.
 """
 
 from fastnn._core.kernels cimport limit_columns, product_sums, sum_chunks
-from fastnn._core.structs cimport COLUMN_SQUARES, INPUTS, panel_stride
+from fastnn._core.structs cimport COLUMN_SQUARES, INPUTS, weight_offset, weight_stride
 
 
 cdef void limit_block(const Step *step, const Layer *layer, int kind, int axis, Py_ssize_t start,
@@ -20,8 +20,8 @@ cdef void limit_block(const Step *step, const Layer *layer, int kind, int axis, 
         if not by_rows and not start <= first < stop:
             continue
         width = layer.panels[panel + 1] - first
-        stride = panel_stride(layer, width) if layer.packed else layer.n_out
-        weight = <real *>layer.weight + (first * layer.n_in if layer.packed else first)
+        stride = weight_stride(layer, width)
+        weight = <real *>layer.weight + weight_offset(layer, first)
         if kind == COLUMN_SQUARES:
             square_panel(step, layer, weight, stride, row, last_row, first, width)
         else:

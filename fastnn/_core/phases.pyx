@@ -67,24 +67,21 @@ cdef void loss_rows(const Step *step, const Layer *layer, Py_ssize_t start, Py_s
 
 # --- dispatch --------------------------------------------------------------------------------
 
-cdef void run_phase(int kind, int axis, int layer_index, Py_ssize_t start, Py_ssize_t stop,
-                    const Step *step, const real *const *x_rows) noexcept nogil:
-    """Do one thread's slice, start..stop of `axis`, of one phase."""
+cdef void gather_rows(const Step *step, const real *const *x_rows, Py_ssize_t n_in,
+                      Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Copy these rows of the batch together, for BLAS."""
+    cdef Py_ssize_t row
+    for row in range(start, stop):
+        memcpy(<real *>step.gathered + row * step.gathered_stride, x_rows[row],
+               n_in * sizeof(real))
+
+
+cdef bint run_forward(int kind, int axis, const Step *step, const Layer *layer,
+                      const real *const *rows, const real *x, Py_ssize_t x_stride,
+                      Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """One thread's slice of a phase that makes the layer's output; False: it is none of these."""
     cdef const Kernels *kernels = step.kernels
-    cdef const Layer *layer = step.layers + layer_index
-    cdef const Layer *before = layer - 1 if layer_index else NULL
-    cdef const real *x = <const real *>step.gathered
-    cdef Py_ssize_t x_stride = step.gathered_stride, row
-    cdef const real *const *rows = x_rows
-    if layer_index:
-        rows = <const real *const *>before.output_rows
-        x = <const real *>before.output
-        x_stride = before.stride
-    if kind == GATHER:
-        for row in range(start, stop):
-            memcpy(<real *>step.gathered + row * step.gathered_stride, x_rows[row],
-                   layer.n_in * sizeof(real))
-    elif kind == FORWARD and layer.blas:
+    if kind == FORWARD and layer.blas:
         forward_blas(kernels, layer, x, x_stride, step.batch, start, stop)
     elif kind == FORWARD and axis == ROWS:
         forward_block(kernels, layer, rows, start, stop, 0, layer.n_out)
@@ -94,14 +91,41 @@ cdef void run_phase(int kind, int axis, int layer_index, Py_ssize_t start, Py_ss
         partial_sums(kernels, layer, rows, step.batch, start, stop)
     elif kind == REDUCE:
         reduce_rows(kernels, layer, start, stop, x)
+    elif kind == TRANSFORM and axis == ROWS:
+        transform_block(step, layer, rows, start, stop, 0, layer.n_out)
+    elif kind == TRANSFORM:
+        transform_block(step, layer, rows, 0, step.batch, start, stop)
     elif kind == LOSS:
-        loss_rows(step, layer, start, stop, x_rows)
+        loss_rows(step, layer, start, stop, rows)
+    else:
+        return False
+    return True
+
+
+cdef bint run_deltas(int kind, int axis, const Step *step, const Layer *layer,
+                     const Layer *before, Py_ssize_t start, Py_ssize_t stop,
+                     const real *tag) noexcept nogil:
+    """The same of the chain of deltas."""
+    if kind == BACKWARD_INPUT and axis == ROWS:
+        backward_input(step.kernels, layer, before, start, stop, 0, layer.n_in, tag)
     elif kind == BACKWARD_INPUT:
-        if axis == ROWS:
-            backward_input(kernels, layer, before, start, stop, 0, layer.n_in, x)
-        else:
-            backward_input(kernels, layer, before, 0, step.batch, start, stop, x)
-    elif kind == WEIGHT and layer.blas:
+        backward_input(step.kernels, layer, before, 0, step.batch, start, stop, tag)
+    elif kind == TRANSFORM_BACKWARD and axis == ROWS:
+        transform_backward(step, layer, before, start, stop, 0, layer.n_out, tag)
+    elif kind == TRANSFORM_BACKWARD:
+        transform_backward(step, layer, before, 0, step.batch, start, stop, tag)
+    elif kind == DIFFERENTIATE:
+        differentiate(step.kernels, layer, start, stop - start, 0, layer.n_out, tag)
+    else:
+        return False
+    return True
+
+
+cdef void run_change(int kind, int axis, const Step *step, const Layer *layer,
+                     const real *const *rows, const real *x, Py_ssize_t x_stride,
+                     Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """The same of all others: gradients, and what changes parameters or what is kept of them."""
+    if kind == WEIGHT and layer.blas:
         weight_blas(step, layer, x, x_stride, start, stop)
     elif kind == WEIGHT and axis == INPUTS:
         weight_block(step, layer, rows, start, stop, 0, layer.n_out)
@@ -110,7 +134,7 @@ cdef void run_phase(int kind, int axis, int layer_index, Py_ssize_t start, Py_ss
     elif kind == BIAS:
         bias_block(step, layer, start, stop, x)
     elif kind == TRANSPOSE:
-        transpose_block(kernels, layer, start, stop, x)
+        transpose_block(step.kernels, layer, start, stop, x)
     elif kind == GAIN:
         gain_block(step, layer, start, stop, x)
     elif kind == GRADIENT_NORM:
@@ -123,13 +147,22 @@ cdef void run_phase(int kind, int axis, int layer_index, Py_ssize_t start, Py_ss
         limit_block(step, layer, kind, axis, start, stop, x)
     elif kind == TRACK:
         track_statistics(step, layer, start, stop, x)
-    elif kind == DIFFERENTIATE:
-        differentiate(kernels, layer, start, stop - start, 0, layer.n_out, x)
-    elif kind == TRANSFORM and axis == ROWS:
-        transform_block(step, layer, rows, start, stop, 0, layer.n_out)
-    elif kind == TRANSFORM:
-        transform_block(step, layer, rows, 0, step.batch, start, stop)
-    elif kind == TRANSFORM_BACKWARD and axis == ROWS:
-        transform_backward(step, layer, before, start, stop, 0, layer.n_out, x)
-    elif kind == TRANSFORM_BACKWARD:
-        transform_backward(step, layer, before, 0, step.batch, start, stop, x)
+
+
+cdef void run_phase(int kind, int axis, int layer_index, Py_ssize_t start, Py_ssize_t stop,
+                    const Step *step, const real *const *x_rows) noexcept nogil:
+    """Do one thread's slice, start..stop of `axis`, of one phase."""
+    cdef const Layer *layer = step.layers + layer_index
+    cdef const Layer *before = layer - 1 if layer_index else NULL
+    cdef const real *x = <const real *>step.gathered
+    cdef Py_ssize_t x_stride = step.gathered_stride
+    cdef const real *const *rows = x_rows
+    if layer_index:
+        rows = <const real *const *>before.output_rows
+        x = <const real *>before.output
+        x_stride = before.stride
+    if kind == GATHER:
+        gather_rows(step, x_rows, layer.n_in, start, stop)
+    elif not (run_forward(kind, axis, step, layer, rows, x, x_stride, start, stop)
+              or run_deltas(kind, axis, step, layer, before, start, stop, x)):
+        run_change(kind, axis, step, layer, rows, x, x_stride, start, stop)

@@ -137,14 +137,14 @@ def choose_n_threads(shapes, batch_size: int, available: int, price: int = 1) ->
 
     A step must have `price` times as much work where threads are woken for it alone.
     """
-    flops = 0
+    work = 0
     for i, shape in enumerate(shape for shape in shapes if shape.kind == "dense"):
         n_chunks = count_chunks(shape.n_in, choose_chunk(shape.n_in))
         can_be_owned = i == 0 or n_chunks >= available  # by columns or by rows
         is_owned = can_be_owned and is_worth_owning(shape, batch_size)
         rows = batch_size + (OWNED_WEIGHT_ROWS if is_owned else SHARED_WEIGHT_ROWS)
-        flops += 6 * rows * shape.multiply_adds
-    return available if flops >= price * MIN_FLOPS_PER_STEP else 1
+        work += 6 * rows * shape.multiply_adds
+    return available if work >= price * MIN_FLOPS_PER_STEP else 1
 
 
 def is_balanced(bounds: tuple[int, ...], vector_width: int, tolerance: float) -> bool:

@@ -81,8 +81,9 @@ ctypedef struct Layer:
     void *weight_grad      # (n_in, n_out), or (n_out)
     void *bias_grad        # (n_out)
     void *weight_slots[FNN_MAX_SLOTS]  # what the optimizer keeps, stored as weight
-    bint finite            # no weight is NaN or infinite: single rows leave out zeros of x
-    bint skips_zeros       # so do tiles, of a first layer whose x has many
+    # Terms in which x is 0 are left out, which takes weights without NaN and infinity:
+    bint row_skips_zeros   # of a single row
+    bint tile_skips_zeros  # of all rows of a tile, in a first layer whose x has many
     double l1, l2          # penalty l1 sum |W| + l2 sum W^2
     double max_norm        # of a column of W; 0: any
     void *squares          # (chunks, n_out) of the columns of W, rows `stride` apart, or NULL
@@ -140,6 +141,16 @@ ctypedef struct Step:
 cdef inline Py_ssize_t panel_stride(const Layer *layer, Py_ssize_t width) noexcept nogil:
     """Elements between two rows of a packed panel: its width in whole vectors."""
     return (width + layer.vector_width - 1) // layer.vector_width * layer.vector_width
+
+
+cdef inline Py_ssize_t weight_stride(const Layer *layer, Py_ssize_t width) noexcept nogil:
+    """Elements between two rows of W in a panel of `width` columns."""
+    return panel_stride(layer, width) if layer.packed else layer.n_out
+
+
+cdef inline Py_ssize_t weight_offset(const Layer *layer, Py_ssize_t first) noexcept nogil:
+    """Elements of W in front of the panel whose first column that is."""
+    return first * layer.n_in if layer.packed else first
 
 
 cdef inline bint is_inlined(int activation) noexcept nogil:

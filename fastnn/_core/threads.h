@@ -42,10 +42,14 @@ static inline void fnn_relax(void) {
 
 enum { FNN_SPINS = 10000, FNN_SPINS_TO_YIELD = 100 };
 
+/* Padded, not aligned: it lies in objects that Python allocates, at multiples of 16 bytes. */
 typedef struct {
-    _Alignas(64) atomic_int generation; /* counts the times that all have met */
-    _Alignas(64) atomic_int n_arrived;
+    char before[64];
+    atomic_int generation; /* counts the times that all have met; alone in its cache line */
+    char between[64];
+    atomic_int n_arrived;
     atomic_int n_asleep;
+    char behind[64];
 } fnn_barrier;
 
 static inline void fnn_wait_for_all(fnn_barrier *barrier, int n_threads) {
