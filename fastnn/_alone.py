@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import _programs, _threads
+from fastnn import _planning, _predictors, _threads
 from fastnn._core.binding import Binding
 from fastnn._core.explicit import LayerEngine
 from fastnn._core.layer_plan import make_layer_plan
@@ -34,8 +34,8 @@ class LayerProgram:
         self.dtype = owner.dtype
         self.n_in = list_widths(owner.layers, owner.n_features)[i]
         layer, penalty = owner.layers[i], owner._penalties.factors.get(i, {})
-        self._shape = _programs.make_shape(layer, i, self.n_in, layer.activation, penalty)
-        self._pool = _programs.PredictorPool(owner._parameters, self.dtype)
+        self._shape = _planning.make_shape(layer, i, self.n_in, layer.activation, penalty)
+        self._pool = _predictors.PredictorPool(owner._parameters, self.dtype)
         self._n_forwards = 0
         self._engine: Any = None
         self._plan: Any = None  # that it runs
@@ -54,7 +54,7 @@ class LayerProgram:
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Output for a batch in training."""
         n_rows = len(x)
-        _programs.check_batch([self._shape], n_rows, "this one has 1")
+        _planning.check_batch([self._shape], n_rows, "this one has 1")
         self._bind(n_rows)
         self._n_rows = None  # until it is done
         seed, number = self._owner.seed, self._n_forwards
@@ -80,11 +80,11 @@ class LayerProgram:
     def _bind(self, n_rows: int) -> None:
         """Make engine and plan for so many rows, where there are none yet."""
         shape, made = self._shape, self._owner._parameters
-        n_threads = self._owner.n_threads or _programs.choose_explicit_threads([shape], n_rows)
+        n_threads = self._owner.n_threads or _planning.choose_explicit_threads([shape], n_rows)
         now = self._plan
         if now is not None and (now.batch_size, now.n_threads) == (n_rows, n_threads):
             return
-        target = _programs.describe_target(self.dtype)
+        target = _planning.describe_target(self.dtype)
         plan = make_layer_plan(shape, n_rows, n_threads=n_threads, **target)
         weights, gradients = made.arrays, made.weight_grads
         binding = Binding(plan, weights, gradients, n_rows, packed=False, training=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from fastnn import _programs, _restarts, _unread, _validate
+from fastnn import _planning, _restarts, _unread, _validate
 from fastnn._access import Access
 from fastnn._data import FitData, check_batch_size
 from fastnn._minimizing import Minimizing, check_minimizing
@@ -253,7 +253,7 @@ class Fitting:
     def _accept(self, data: FitData, optimizer: Optimizer, batch_size: int | None) -> None:
         """Build the network for checked data, where it is not; from here on nothing is refused."""
         n_rows = len(data.X)
-        _programs.check_batches(self.layers, min(batch_size or n_rows, n_rows), n_rows)
+        _planning.check_batches(self.layers, min(batch_size or n_rows, n_rows), n_rows)
         if self._parameters is None:
             self._build(data.X.shape[1])
         optimizer.bind(len(self._parameters.values), self.dtype)

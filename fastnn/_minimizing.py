@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import _programs, _threads
+from fastnn import _planning, _programs, _threads
 from fastnn._training import Training
 from fastnn.callbacks import ReduceOnPlateau
 
@@ -165,7 +165,7 @@ def check_minimizing(net, n_rows: int, options) -> None:
     ValueError
         Naming the argument or layer, and what to do instead.
     """
-    _programs.check_batch(net.layers, n_rows, "the data set has 1")
+    _planning.check_batch(net.layers, n_rows, "the data set has 1")
     batch_size = options["batch_size"]
     if batch_size is not None and batch_size < n_rows:
         raise ValueError(

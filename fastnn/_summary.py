@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastnn import _programs
+from fastnn import _planning
 from fastnn._parameters import list_widths
 from fastnn._timing import time_phases
 
@@ -22,7 +22,7 @@ def summarize(net) -> str:
 
 def explain(net, batch_size: int, optimizer, timed: bool) -> str:
     """The plan of a step, and how long its phases take."""
-    plan, _ = _programs.plan_training(
+    plan, _ = _planning.plan_training(
         net._shapes["training"], batch_size, batch_size, net.dtype, net.n_threads, optimizer
     )
     return plan.describe(time_phases(net, batch_size, optimizer) if timed else None)

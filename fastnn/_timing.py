@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from fastnn import _programs, _threads
+from fastnn import _planning, _programs, _threads
 from fastnn._core.epoch_rows import EpochRows
 from fastnn._parameters import Parameters
 
@@ -25,9 +25,9 @@ def time_phases(net, batch_size: int, optimizer) -> np.ndarray:
         raise ValueError(f"timed is True, but steps of {optimizer!r} are made by SciPy")
     n_batches = _MAX_NUMBERS // (batch_size * max(net.n_features, net.n_outputs))
     n_rows = batch_size * min(max(n_batches, 1), _MAX_BATCHES)
-    _programs.check_batches(net.layers, batch_size, n_rows)
+    _planning.check_batches(net.layers, batch_size, n_rows)
     twin = type(optimizer)(**optimizer.settings)  # without what this one keeps
-    plans = _programs.plan_training(
+    plans = _planning.plan_training(
         net._shapes["training"], batch_size, n_rows, net.dtype, net.n_threads, twin
     )
     parameters = Parameters(net.n_features, net.layers, net.dtype)

@@ -18,6 +18,10 @@ import numpy as np
 
 from fastnn import _programs
 
+# Weights are copied into panels, which makes steps faster, where at least so many rows are trained
+# on between two callbacks: for each of these they are copied back.
+PACK_MIN_TRAINED = 1024
+
 
 class _Slot:
     """Holds the one Trainer that a thread keeps, if any."""

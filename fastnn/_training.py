@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastnn import _programs, _threads
+from fastnn import _planning, _programs, _threads
 from fastnn._core.epoch_rows import EpochRows
 from fastnn._progress import describe_row, make_bar
 from fastnn._rates import Rates
-from fastnn._trainer import Trainer
+from fastnn._trainer import PACK_MIN_TRAINED, Trainer
 from fastnn.divergence import (
     DivergenceError,
     DivergenceWarning,
@@ -112,7 +112,7 @@ class Training:
     def _bind(self, data, shuffle: bool) -> None:
         """Make the engine that `_train` runs."""
         net = self.net
-        plans = _programs.plan_training(
+        plans = _planning.plan_training(
             net._shapes["training"],
             self._batch_size,
             self._n_rows,
@@ -122,7 +122,7 @@ class Training:
         )
         self._plan, self._mode = plans[0], self._find_mode()
         n_rows = self._choose_n_steps(bool(self.callbacks)) * self._batch_size  # of the first call
-        packed = n_rows >= min(_programs.PACK_MIN_TRAINED, self._n_rows)
+        packed = n_rows >= min(PACK_MIN_TRAINED, self._n_rows)
         self._trainer = Trainer.take(
             net._parameters, plans, net.loss, net._merged, self.optimizer, packed
         )
@@ -141,7 +141,7 @@ class Training:
     def _find_mode(self):
         """What of the optimizer the engine is bound to."""
         shapes = self.net._shapes["training"]
-        update = _programs.choose_update(self.optimizer, self._batch_size, shapes)
+        update = _planning.choose_update(self.optimizer, self._batch_size, shapes)
         return self.optimizer.kernel, tuple(self.optimizer.slot_names), update
 
     # --- what callbacks may use ----------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastnn import _programs
+from fastnn import _predictors
 from fastnn._core.quick import check_out
 from fastnn._data import scale
 from fastnn._scaling import check_unscaled, require_scaling
@@ -37,7 +37,7 @@ class FrozenNetwork:
 
     def _prepare(self) -> None:
         """Lay the weights out in panels, and allocate scratch."""
-        self._predictors = _programs.PredictorPool(self._parameters, self._dtype, frozen=True)
+        self._predictors = _predictors.PredictorPool(self._parameters, self._dtype, frozen=True)
         self._scores, self._output, self._means = (
             self._predictors.get_quick(self._shapes[what], self._n_threads)
             for what in ("scores", "output", "means")

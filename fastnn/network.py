@@ -6,14 +6,14 @@ hands the work to the engine. No arithmetic here.
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 
 from fastnn import _programs, _saving, _scaling, _summary, _threads, _validate, _weights
 from fastnn._data import scale
 from fastnn._fitting import Fitting
 from fastnn._parameters import Parameters
+from fastnn._planning import make_shapes
+from fastnn._predictors import PredictorPool
 from fastnn._stack import Stack
 from fastnn._targets import check_classes, decide, encode_targets, spread_probabilities
 from fastnn.activations import get_activation
@@ -122,10 +122,10 @@ class Network(Fitting, Stack):
         scores = get_activation("identity") if self._merged else last
         means = get_activation(self.loss.merged_activation) if self._merged else last
         outputs = {"scores": scores, "output": last, "means": means}
-        make = functools.partial(_programs.make_shapes, n_features, self.layers)
-        self._shapes = {what: make(each, training=False) for what, each in outputs.items()}
-        self._shapes["training"] = make(scores, True, self._penalties.factors)
-        self._predictors = _programs.PredictorPool(self._parameters, self.dtype)
+        known = n_features, self.layers
+        self._shapes = {what: make_shapes(*known, a, training=False) for what, a in outputs.items()}
+        self._shapes["training"] = make_shapes(*known, scores, True, self._penalties.factors)
+        self._predictors = PredictorPool(self._parameters, self.dtype)
         self._stepper = None
 
     def reset(self, seed: int | None = None) -> None:

@@ -8,7 +8,7 @@ import warnings
 
 import numpy as np
 
-from fastnn import _programs
+from fastnn import _predictors
 from fastnn._core import plan
 from fastnn._core.engine import has_openmp
 
@@ -23,7 +23,7 @@ def lower_limits():
     plan.BLAS_MIN_WIDTH, plan.BLAS_MIN_SIZE = 1024, 64 * 1024
     plan.OTHER_BLAS_MIN_WIDTHS = {}
     plan.MAX_OWNED_WEIGHTS, plan.MIN_PANEL_ROWS = 1 << 17, 64
-    _programs.PACK_MIN_ROWS, _programs.PACK_MIN_WEIGHTS = 256, 1000
+    _predictors.PACK_MIN_ROWS, _predictors.PACK_MIN_WEIGHTS = 256, 1000
 
 
 @contextlib.contextmanager

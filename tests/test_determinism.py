@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastnn
-from fastnn import _programs
+from fastnn import _planning
 from fastnn._core import kernels, plan
 
 # widths, activation of the hidden layers, rows of data, batch size
@@ -79,7 +79,7 @@ def test_panels_of_delta_do_not_change_the_bits(dtype, optimizer, n_threads, mon
     found = []
     for least in (plan.MIN_PANEL_ROWS, 10**9):
         monkeypatch.setattr(plan, "MIN_PANEL_ROWS", least)
-        _programs._make_plan.cache_clear()
+        _planning.make_plan.cache_clear()
         net = make_network("owned by none", dtype, n_threads)
         assert ("delta in panels" in net.explain(100)) == (least < 100)
         X, y, batch_size = make_data("owned by none")

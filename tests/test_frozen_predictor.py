@@ -7,7 +7,7 @@ import pytest
 from common import same_bits
 
 import fastnn
-from fastnn import _programs
+from fastnn import _predictors
 
 N_IN = 5
 
@@ -103,8 +103,8 @@ def test_F02_F03_other_shapes_are_refused(watched, dtype, shape):
 
 
 def test_many_rows_are_handed_on(monkeypatch, dtype):
-    monkeypatch.setattr(_programs, "_ROW_COST", 0)
-    monkeypatch.setattr(_programs, "_SMALL_CALL", 8 * N_IN * 3)  # 8 rows
+    monkeypatch.setattr(_predictors, "_ROW_COST", 0)
+    monkeypatch.setattr(_predictors, "_SMALL_CALL", 8 * N_IN * 3)  # 8 rows
     watched = Watched(dtype)
     assert watched.take(np.ones((8, N_IN), dtype)) == []
     assert watched.take(np.ones((9, N_IN), dtype)) == ["many"]

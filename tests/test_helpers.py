@@ -12,7 +12,7 @@ import pytest
 from common import same_bits
 
 import fastnn
-from fastnn import _programs
+from fastnn import _predictors
 from fastnn._core import kernels
 from fastnn._core.engine import has_openmp
 from fastnn._core.helpers import get_helpers
@@ -29,7 +29,7 @@ def share_alike(monkeypatch):
 
     def set_up(dtype):
         width = kernels.get_vector_width(dtype)
-        monkeypatch.setattr(_programs, "_SMALL_SHARED_CALL", (1 << 23) // width)
+        monkeypatch.setattr(_predictors, "_SMALL_SHARED_CALL", (1 << 23) // width)
 
     set_up("float32")
     return set_up
@@ -65,7 +65,7 @@ import time, _thread
 import numpy as np, fastnn, fastnn.frozen
 from fastnn._core import kernels
 from fastnn._core.helpers import get_helpers
-fastnn._programs._SMALL_SHARED_CALL = (1 << 23) // kernels.get_vector_width("float32")
+fastnn._predictors._SMALL_SHARED_CALL = (1 << 23) // kernels.get_vector_width("float32")
 layers = [fastnn.Dense(120, "relu"), fastnn.Dense(3)]
 net = fastnn.Network(layers, n_features=300, n_threads=2)
 X = np.ones((32, 300), "float32")

@@ -11,7 +11,7 @@ from common import SIDES, THREADS, Guarded
 import fastnn
 from fastnn import model_file
 from fastnn._core import probes
-from fastnn._programs import make_shape
+from fastnn._planning import make_shape
 
 # widths, rows, batch size, limits: panels that are not full, layers cut in all three ways, BLAS
 NETS = {

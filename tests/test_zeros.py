@@ -10,7 +10,7 @@ import pytest
 from common import THREADS
 
 import fastnn
-from fastnn import _programs
+from fastnn import _predictors
 from fastnn._core import binding, plan, probes
 
 # widths, rows of data, batch size
@@ -51,7 +51,7 @@ def chain(net, X):
 
 def sees_zeros(X):
     net = fastnn.Network([fastnn.Dense(3)], n_features=X.shape[1], dtype=str(X.dtype))
-    pool = _programs.PredictorPool(net._require_built(), net.dtype)
+    pool = _predictors.PredictorPool(net._require_built(), net.dtype)
     return probes.sees_zeros(pool.make(net._shapes["scores"], 1, packed=True)[0], X)
 
 
@@ -118,7 +118,7 @@ def test_denormal_weights_are_flushed_all_the_same(dtype, n_threads):
 def test_denormal_weights_are_seen(dtype, flushed):
     """Also in a thread that takes denormals for 0, as some libraries leave it."""
     net = make_network("rows", dtype, 1)
-    pool = _programs.PredictorPool(net._require_built(), net.dtype)
+    pool = _predictors.PredictorPool(net._require_built(), net.dtype)
     made = pool.make(net._shapes["scores"], 1, packed=False)[0]
     smallest, weight = np.finfo(dtype), net.layers[0].weight
     for value, seen in [
