@@ -89,7 +89,7 @@ def measure(widths: list[int], batches: list[int], seconds: float = _SECONDS) ->
 
     What is slow beside its neighbours is measured again: another program may have had the CPU.
     """
-    found = {}
+    found: Cells = {}
     for width in widths:
         rates = [_measure_one(width, batch, seconds) for batch in batches]
         found.update(((width, batch), rate) for batch, rate in zip(batches, rates, strict=True))

@@ -15,6 +15,8 @@ STYLES = {
     "torch": ("#D55E00", "D"),
     "torch-compile": ("#56B4E9", "X"),
     "jax": ("#009E73", "v"),
+    "keras": ("#F0E442", "<"),
+    "thinc": ("#000000", "*"),
     "onnxruntime": ("#CC79A7", "P"),
 }
 

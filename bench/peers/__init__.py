@@ -20,6 +20,8 @@ PEERS = [
     Entry("torch", "PyTorch eager", "bench.peers.torch_peer:TorchEager"),
     Entry("torch-compile", "PyTorch compiled", "bench.peers.torch_peer:TorchCompiled"),
     Entry("jax", "JAX", "bench.peers.jax_peer:JaxPeer"),
+    Entry("keras", "Keras", "bench.peers.keras_peer:KerasPeer"),
+    Entry("thinc", "thinc", "bench.peers.thinc_peer:ThincPeer"),
     Entry("onnxruntime", "ONNX Runtime", "bench.peers.onnxruntime_peer:OnnxRuntimePeer"),
 ]
 
