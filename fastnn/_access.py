@@ -25,6 +25,7 @@ class Access:
         """Begin without any but the calling one: in a forked child there are no others."""
         self._lock = threading.Lock()  # entered by itself: a Condition is slow, being Python
         self._changed = threading.Condition(self._lock)
+        self.building = threading.RLock()  # again: an initializer may use the network
         self._n_readers = 0
         if self._writer != threading.get_ident():
             self._writer = None
@@ -37,7 +38,7 @@ class Access:
 
     def __exit__(self, *exception) -> None:
         with self._lock:
-            self._n_readers -= 1
+            self._n_readers = max(0, self._n_readers - 1)  # 0 in a child that was forked in here
             if self._writer is not None:  # it may wait for the readers
                 self._changed.notify_all()
 

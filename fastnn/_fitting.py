@@ -254,12 +254,18 @@ class Fitting:
         """Build the network for checked data, where it is not; from here on nothing is refused."""
         n_rows = len(data.X)
         _planning.check_batches(self.layers, min(batch_size or n_rows, n_rows), n_rows)
-        if self._parameters is None:
-            self._build(data.X.shape[1])
+        self._build_for(data.X)
         optimizer.bind(len(self._parameters.values), self.dtype)
         self._classes = data.classes
         self.input_scaling, self.target_scaling = data.input_scaling, data.target_scaling
         self._stepper = None
+
+    def _build_for(self, X) -> None:
+        """Build the network for X, which was checked; another call may have built it meanwhile."""
+        with self._access.building:
+            if self._parameters is None:
+                self._build(X.shape[1])
+        _validate.check_n_features(X, "X", self.n_features)
 
     def _train(self, data: FitData, history: History, progress: bool, **options) -> History:
         self.history, self._optimizer = history, options["optimizer"]

@@ -60,14 +60,16 @@ class PredictorPool:
         packed = self._frozen or (
             n_rows >= PACK_MIN_ROWS and _count_weights(shapes) >= PACK_MIN_WEIGHTS
         )
-        idle = self._idle.setdefault((shapes[-1].activation, n_threads, packed), [])
+        idle = self._idle.setdefault((shapes[-1].activation, packed), [])
         try:
             binding, predictor = idle.pop()
         except IndexError:
+            predictor = None
+        if predictor is None or predictor.n_bindings < n_threads:  # a smaller one is let go
             binding, predictor = self.make(shapes, n_threads, packed)
         if packed and not self._frozen:
             binding.pack()
-        finite = _threads.run_detached(lambda: predictor.run(X, out), n_threads)
+        finite = _threads.run_detached(lambda: predictor.run(X, out, n_threads), n_threads)
         if self._frozen or not packed:  # no call leaves a copy of weights that may change
             idle.append((binding, predictor))
         return finite

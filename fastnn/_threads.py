@@ -78,12 +78,17 @@ class _BlasLimit:
     def __init__(self) -> None:
         self._before: list = []  # (library, its number of threads), while there is a limit
         self._libraries: list | None = None
+        self._own = threading.local()  # users that this thread is
         self.forget_users()
 
     def forget_users(self) -> None:
-        """In a forked child, where they are no more; the next one lifts the limit."""
+        """But for the calling thread: in a forked child there are no others."""
         self._lock = threading.Lock()
-        self._users = 0
+        self._users = self._count_own(0)
+
+    def _count_own(self, more: int) -> int:
+        self._own.n = getattr(self._own, "n", 0) + more
+        return self._own.n
 
     def __enter__(self) -> None:
         with self._lock:
@@ -92,15 +97,18 @@ class _BlasLimit:
 
                 controller = threadpoolctl.ThreadpoolController().select(user_api="blas")
                 self._libraries = controller.lib_controllers
-            if not self._before:
+            if not self._before:  # in a child, another thread of its parent may have set it
                 self._before = [(lib, lib.get_num_threads()) for lib in self._libraries]
+            if self._users == 0:
                 for lib in self._libraries:
                     _set_num_threads(lib, 1)
             self._users += 1
+            self._count_own(1)
 
     def __exit__(self, *exception) -> None:
         with self._lock:
-            self._users = max(0, self._users - 1)  # 0 in a child that was forked under the limit
+            self._users -= 1
+            self._count_own(-1)
             if self._users == 0:
                 for lib, n_threads in self._before:
                     _set_num_threads(lib, n_threads)

@@ -121,6 +121,12 @@ def real_array(X, name):
     raise TypeError(f"{name} has dtype {source.dtype}; {expected}{_first_non_number(source)}")
 
 
+def check_n_features(X, name, n_features):
+    """Refuse a matrix that has another number of features than the network."""
+    if X.shape[1] != n_features:
+        raise ValueError(_wrong_shape(X, name, n_features, 0))
+
+
 def _first_non_number(source):
     if source.dtype.kind != "O":
         return ""

@@ -285,10 +285,6 @@ class Network(Fitting, Stack):
         finally:
             self._access.end_writing()
 
-    def _build_for(self, X: np.ndarray) -> None:
-        if self._parameters is None:
-            self._build(X.shape[1])
-
     # --- prediction ----------------------------------------------------------------------------
 
     def _run(self, X, what: str) -> np.ndarray:

@@ -74,6 +74,38 @@ def test_rows_may_use_the_network_while_they_are_converted(what, call, data):
     np.testing.assert_array_equal(found, [getattr(net, call)(X)])
 
 
+@pytest.mark.parametrize("call", ["forward", "fit", "partial_fit"])
+def test_F03_rows_may_build_the_network_for_another_width_meanwhile(call, data):
+    """What was checked when there was no width yet is checked once more."""
+    X, y = data
+    net = fastnn.Network([fastnn.Dense(8, "relu"), fastnn.Dense(3)])
+    narrow = Willing(lambda: net.fit(X, y, epochs=1), X[:, :3])
+    with pytest.raises(ValueError, match="X has 3 features, model expects 5"):
+        getattr(net, call)(narrow, y)
+    assert net.n_features == 5
+    net.fit(X, y, epochs=1)
+
+
+def test_F14_a_network_is_built_once(data, monkeypatch):
+    """Though two threads call it at once for the first time."""
+    X, y = data
+    net, built = fastnn.Network([fastnn.Dense(3)]), []
+    build = net._build
+
+    def build_slowly(n_features):
+        built.append(n_features)
+        time.sleep(0.2)
+        build(n_features)
+
+    monkeypatch.setattr(net, "_build", build_slowly)
+    threads = [threading.Thread(target=net.forward, args=(X, y)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert built == [5]
+
+
 @contextlib.contextmanager
 def writing(access):
     access.begin_writing()
@@ -92,9 +124,34 @@ def test_F12_a_child_does_not_wait_for_threads_of_its_parent(data):
         net.fit(X, y, epochs=1)
         net.predict(X)
 
-    for holder in (net._access, writing(net._access)):
+    access = net._access
+    for holder in (access, writing(access), access._lock, access.building):
         with common.held_elsewhere(holder):
             assert common.run_in_child(use)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
+def test_F12_a_child_goes_on_with_what_its_thread_was_at(data):
+    """A prediction comes to its end there, and a fit is still one."""
+    X, y = data
+    net = make_network()
+
+    def leave_and_fit():
+        net._access.__exit__()
+        net.fit(X, y, epochs=1)
+
+    def use(fit):
+        net.predict(X)
+        with pytest.raises(RuntimeError, match="a callback cannot fit it as well"):
+            net.fit(X, y, epochs=1)
+
+    with net._access:
+        assert common.run_in_child(leave_and_fit)
+    forked = []
+    net.fit(
+        X, y, epochs=1, callbacks=[lambda fit: forked.append(common.run_in_child(lambda: use(fit)))]
+    )
+    assert forked == [True]
 
 
 def test_F14_predictions_are_never_of_two_states(data):

@@ -140,6 +140,17 @@ def test_wide_layers_of_few_rows_are_shared(isa, dtype, rng, share_alike, name, 
         assert list_shares()[1:] == before[1:]
 
 
+def test_columns_are_shared_with_one_helper():
+    """The others sleep on."""
+    run_alone("""
+wide = fastnn.Network([fastnn.Dense(400), fastnn.Dense(3)], n_features=300, n_threads=4)
+X = np.ones((1, 300), "float32")
+for _ in range(1000):
+    wide.forward(X)
+assert [helper.started for helper in get_helpers(4)] == [True, False, False]
+""")
+
+
 def test_F01_NaN_in_a_row_that_is_shared_by_columns_is_found(rng):
     frozen = freeze_wide("all", 2)
     X = rng.standard_normal((1, N_IN)).astype("float32")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from test_plan import make, make_shapes
 
+from fastnn import _planning
 from fastnn._core import plan
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -122,3 +123,47 @@ def test_threads_own_weights_that_are_more_than_what_passes_through_them():
     cuts = [make(shapes, batch_size).layers[1].cut for batch_size in (32, 33)]
     assert cuts == ["inputs", "rows"]
     assert make(shapes, 8, n_threads=4).layers[1].cut == "rows"
+
+
+@pytest.mark.parametrize(
+    ("n", "chunk"),
+    [(95, 95), (96, 48), (97, 49), (127, 64), (255, 128), (256, 64), (257, 65), (1024, 256),
+     (5000, 256)],
+)  # fmt: skip
+def test_sums_are_cut_where_users_know_the_bits_of(n, chunk):
+    assert load_rules().choose_chunk(n) == chunk
+
+
+@pytest.mark.parametrize(
+    ("n_in", "n_out", "batch_size", "owned"),
+    [
+        (94, 94, 1, False), (95, 95, 1, True),  # 9,000 weights
+        (95, 95, 23, True), (95, 95, 24, False),  # a side of four times the rows
+        (181, 181, 1000, False), (182, 182, 1000, True),  # 32,768 weights
+        (2000, 12, 10, False), (2000, 12, 5, True),  # a mean side of 23
+    ],
+)  # fmt: skip
+def test_weights_that_are_worth_owning(n_in, n_out, batch_size, owned):
+    shape = make_shapes([n_in, n_out])[0]
+    assert load_rules().is_worth_owning(shape, batch_size) == owned
+
+
+@pytest.mark.parametrize(
+    ("widths", "batch_size", "price", "n_threads"),
+    [
+        ([64, 64, 64, 10], 22, 1, 1), ([64, 64, 64, 10], 23, 1, 2),  # shared: six rows lost
+        ([120, 120, 120, 10], 1, 1, 1), ([128, 128, 128, 10], 1, 1, 2),  # owned: four rows won
+        ([784, 100, 10], 64, 36, 1), ([784, 100, 10], 65, 36, 2),
+    ],
+)  # fmt: skip
+def test_a_second_thread_where_it_pays(widths, batch_size, price, n_threads):
+    shapes = make_shapes(widths)
+    assert load_rules().choose_n_threads(shapes, batch_size, 2, price) == n_threads
+
+
+def test_the_explicit_loop_asks_for_more_work(monkeypatch):
+    """It wakes the threads at every call."""
+    monkeypatch.setattr(_planning._threads, "count_available", lambda: 2)
+    shapes = make_shapes([784, 100, 10])
+    chosen = [_planning.choose_explicit_threads(shapes, n) for n in (64, 65)]
+    assert chosen == [1, 2]

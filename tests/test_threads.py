@@ -69,6 +69,35 @@ def test_F12_the_limit_on_blas_ends_with_its_first_user_in_a_child(blas_threads)
     assert set(count_blas_threads()) == {blas_threads}
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_F12_a_child_that_is_forked_under_the_limit_on_blas_stays_under_it(blas_threads):
+    limit = _threads._blas_limit
+
+    def check():
+        with limit:
+            pass
+        assert set(count_blas_threads()) == {1}
+        limit.__exit__()
+        assert set(count_blas_threads()) == {blas_threads}
+        with limit:
+            assert set(count_blas_threads()) == {1}
+        assert set(count_blas_threads()) == {blas_threads}
+
+    with limit:
+        assert common.run_in_child(check)
+    assert set(count_blas_threads()) == {blas_threads}
+
+
+def test_F12_a_limit_on_blas_that_was_half_set_at_the_fork_is_set(blas_threads):
+    limit = _threads._blas_limit
+    with limit:
+        pass
+    limit._before = [(library, blas_threads) for library in limit._libraries]
+    with limit:
+        assert set(count_blas_threads()) == {1}
+    assert set(count_blas_threads()) == {blas_threads}
+
+
 def test_overlapping_limits_on_blas(blas_threads):
     """The first to come may be the first to go: what was before comes back all the same."""
     entered, leave = threading.Event(), threading.Event()

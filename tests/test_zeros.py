@@ -183,6 +183,24 @@ def test_a_delta_that_is_infinite_is_found_beside_zeros(n_threads, start, optimi
     assert "the loss" not in str(caught.value)
 
 
+@pytest.mark.parametrize("optimizer", ["SGD(1e-38)", "RProp(1e-3)", "SGD(1e-38, clip_value=1.0)"])
+@pytest.mark.parametrize("column", [0, 100, 255])
+@pytest.mark.parametrize("n_threads", THREADS)
+def test_a_delta_that_is_infinite_is_found_in_whichever_column(n_threads, column, optimizer):
+    """By the thread that owns the column, to which it is not the first."""
+    X = np.zeros((2, 300), "float32")
+    X[0, :6] = 1
+    y = np.array([[1e20], [-1e30]], "float32")
+    layers = [fastnn.Dense(256, use_bias=False), fastnn.Dense(1, use_bias=False)]
+    net = fastnn.Network(layers, "mse", n_features=300, n_threads=n_threads)
+    layers[0].weight[...] = 1e-3
+    layers[1].weight[...] = 0
+    layers[1].weight[column] = 1e10
+    options = {"batch_size": 1, "shuffle": False, "optimizer": eval(f"fastnn.{optimizer}")}
+    with pytest.raises(fastnn.DivergenceError, match="step 1"):
+        net.fit(X, y, epochs=1, **options)
+
+
 def test_data_is_looked_at_anew_in_each_fit(dtype):
     """By the same network in the same memory: zeros, none, and weights that became infinite."""
     X = make_sparse(150, 300).astype(dtype)
@@ -232,6 +250,20 @@ def test_weights_that_are_not_finite_show_in_every_row(isa, dtype, value):
         assert np.isnan(net.freeze().forward(rows)).all()
     with pytest.raises(fastnn.DivergenceError, match="step 0"):
         net.fit(X, np.zeros(300, dtype=int), optimizer=fastnn.SGD(0.1))
+
+
+@pytest.mark.parametrize("column", [0, -1])
+@pytest.mark.parametrize("width", [5, 16, 64, 120, 130])
+def test_one_weight_that_is_not_finite_shows_in_every_row(isa, dtype, width, column):
+    """In the first or last column, of one panel or of several, of whole vectors or not."""
+    layers = [fastnn.Dense(width, "relu"), fastnn.Dense(3)]
+    net = fastnn.Network(layers, n_features=300, dtype=dtype)
+    X = make_sparse(30, 300).astype(dtype)
+    X[:, 17] = 0
+    layers[0].weight[17, column] = np.inf
+    for rows in (X, X[:1]):
+        for call in (net, net.freeze()):
+            assert np.isnan(call.forward(rows)).all()
 
 
 def test_scratch_holds_the_terms_of_a_block():

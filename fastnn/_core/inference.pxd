@@ -33,7 +33,7 @@ cdef class Predictor:
     cdef Binding first                # of the bindings: the one with panels
     cdef object bindings, x_rows, halves
     cdef Py_ssize_t block
-    cdef int n_bindings
+    cdef readonly int n_bindings
 
     cdef void aim(self, const char *x, Py_ssize_t x_row_bytes, Py_ssize_t n_rows, char *out,
                   Py_ssize_t out_stride, int n_threads) noexcept nogil

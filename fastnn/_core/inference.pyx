@@ -94,9 +94,10 @@ cdef void predict_rows(Request *request, int thread, const real *tag) noexcept n
 
 cdef void predict_columns(Request *request, int half, Py_ssize_t start, Py_ssize_t stop,
                           const real *tag) noexcept nogil:
-    """The layers start..stop of the first thread's block, or the second half of those cut in two.
+    """Layers start..stop of the first thread's block.
 
-    The first thread does all that is not cut. A layer needs both halves of the one before.
+    Half 0 computes the first columns of each layer that is shared, and all of every other; half 1
+    the remaining columns of shared layers. A layer needs both halves of the one before.
     """
     cdef Py_ssize_t i, middle, n_out
     for i in range(start, stop):
@@ -192,8 +193,8 @@ cdef class Predictor:
 
         By no more threads than there are blocks of rows.
 
-        What is not filled, or not whole, afterwards where it then says `nonfinite`, or
-        `wrong_team`: OpenMP gave another number of threads than asked for.
+        `out` is not filled, or in part, where the request then says `nonfinite`, or `wrong_team`:
+        OpenMP gave another number of threads than asked for.
         """
         cdef Request *request = &self.request
         request.x = x
@@ -234,21 +235,24 @@ cdef class Predictor:
         for i in range(self.n_bindings):
             self.request.layers[i][0].tile_skips_zeros = skips
 
-    def run(self, x, out):
+    def run(self, x, out, int n_threads):
         """Fill `out` (n_rows, n_out), contiguous, with the last layer's output for x.
 
-        False, with `out` not filled or in part, where x has a NaN or infinity.
+        By up to `n_threads` threads, each with a binding to itself. False, with `out` not filled or
+        in part, where x has a NaN or infinity.
         """
         cdef const char *source = <const char *>address(x)
         cdef char *target = <char *>address(out)
         cdef Py_ssize_t row_bytes = x.strides[0], n_rows = len(x), n_out = out.shape[1]
+        if not 1 <= n_threads <= self.n_bindings:
+            raise ValueError(f"n_threads is {n_threads}, but {self.n_bindings} are bound")
         with nogil:
             self.skip_zeros(source, row_bytes, n_rows)
-            self.aim(source, row_bytes, n_rows, target, n_out, self.n_bindings)
+            self.aim(source, row_bytes, n_rows, target, n_out, n_threads)
             predict_in_parallel(&self.request)
         if self.request.wrong_team:
             raise RuntimeError(
-                f"OpenMP did not start {self.n_bindings} threads; a limit such as "
+                f"OpenMP did not start {n_threads} threads; a limit such as "
                 "OMP_THREAD_LIMIT is in force: pass a smaller n_threads"
             )
         return not self.request.nonfinite
