@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,8 @@ class ThincPeer(Trainer):
         sizes = problem.sizes
         hidden = [Relu(n_out, n_in) for n_in, n_out in pairwise(sizes[:-1])]
         # The gradient that Softmax is given is that of its input, as behind a cross-entropy.
-        self.model: Any = chain(*hidden, Softmax(sizes[-1], sizes[-2])).initialize()
+        model = chain(*hidden, Softmax(sizes[-1], sizes[-2])).initialize()
+        self.model = cast(Any, model)  # its types are of arrays of one dimension to four
         for layer, (W, b) in zip(self.model.layers, problem.weights, strict=True):
             layer.set_param("W", np.ascontiguousarray(W.T))
             layer.set_param("b", b.copy())
