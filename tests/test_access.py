@@ -140,7 +140,7 @@ def test_F12_a_child_goes_on_with_what_its_thread_was_at(data):
         net._access.__exit__()
         net.fit(X, y, epochs=1)
 
-    def use(fit):
+    def use():
         net.predict(X)
         with pytest.raises(RuntimeError, match="a callback cannot fit it as well"):
             net.fit(X, y, epochs=1)
@@ -148,9 +148,7 @@ def test_F12_a_child_goes_on_with_what_its_thread_was_at(data):
     with net._access:
         assert common.run_in_child(leave_and_fit)
     forked = []
-    net.fit(
-        X, y, epochs=1, callbacks=[lambda fit: forked.append(common.run_in_child(lambda: use(fit)))]
-    )
+    net.fit(X, y, epochs=1, callbacks=[lambda fit: forked.append(common.run_in_child(use))])
     assert forked == [True]
 
 

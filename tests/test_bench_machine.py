@@ -1,7 +1,9 @@
 """The report of the machine that the benchmarks print."""
 
+import pytest
+
 from bench import __main__ as bench_main
-from bench import instructions, machine, report
+from bench import grid, instructions, machine, report
 
 
 def test_machine_without_a_compiler_is_not_measured(monkeypatch):
@@ -66,3 +68,11 @@ def test_allocations_are_seen_in_what_callgrind_writes():
         assert instructions.ALLOCATORS.findall(f"fl=(3)\ncfn=(12) {name}\ncalls=1 0") == [name]
         assert instructions.ALLOCATORS.findall(f"fn=(12) {name}'2\n") == [name]
     assert not instructions.ALLOCATORS.findall("fn=(12) work\nfn=(13) reallocate_nothing\n")
+
+
+@pytest.mark.parametrize("parse", [bench_main.parse, grid.parse])
+@pytest.mark.parametrize("n_threads", ["0", "100000"])
+def test_threads_without_a_cpu_are_refused(parse, n_threads, capsys):
+    with pytest.raises(SystemExit):
+        parse(["--threads", n_threads])
+    assert f"--threads {n_threads} is not between 1 and" in capsys.readouterr().err
